@@ -1,0 +1,19 @@
+/* Assertions that stay on in release builds: a programmer's mistake stops the program where it was
+ * made. Operating errors are never asserted; they are values (berth/error.h). */
+#ifndef BERTH_BASE_ASSERT_H
+#define BERTH_BASE_ASSERT_H
+
+#define BERTH_LIKELY(x)   __builtin_expect(!!(x), 1)
+#define BERTH_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* Prints "file:line: function: assertion failed: text" to stderr and aborts. */
+_Noreturn void berth__assert_failed(const char *text, const char *file, int line,
+                                    const char *function);
+
+#define BERTH_ASSERT(x)                                                                            \
+    (BERTH_LIKELY(x) ? (void)0 : berth__assert_failed(#x, __FILE__, __LINE__, __func__))
+
+/* A place that cannot be reached. */
+#define BERTH_UNREACHABLE() berth__assert_failed("unreachable", __FILE__, __LINE__, __func__)
+
+#endif

@@ -1,0 +1,59 @@
+# tests/fuzz/fuzz_<noun>.c becomes
+#   with BERTH_FUZZ (clang)   bin/fuzz_<noun>, a libFuzzer program, and the test fuzz.<noun>: 2 seconds
+#   without                   bin/corpus_<noun>, and the test corpus.<noun>: its corpus, and 20,000
+#                             mutations of it that are the same each time
+# The corpus of a target is tests/fuzz/corpus/<noun>. It is only read; what libFuzzer finds goes to
+# the build folder. A new target is a new file and a new folder, nothing is listed here.
+set(FUZZ_FOLDER ${CMAKE_CURRENT_LIST_DIR})
+file(GLOB FUZZ_TARGETS CONFIGURE_DEPENDS ${FUZZ_FOLDER}/fuzz_*.c)
+list(FILTER FUZZ_TARGETS EXCLUDE REGEX "/fuzz_main\\.c$")
+file(GLOB FUZZ_HELPERS CONFIGURE_DEPENDS ${FUZZ_FOLDER}/help_*.c)
+
+if(BERTH_FUZZ)
+  if(NOT CMAKE_C_COMPILER_ID MATCHES Clang)
+    message(FATAL_ERROR "BERTH_FUZZ needs clang: libFuzzer is a part of it")
+  endif()
+  # The library once more, with the counters that tell libFuzzer where an input has been. The rest of
+  # the build does without: only a program that libFuzzer is linked into can have them.
+  get_target_property(FUZZED_SOURCES berth_objects SOURCES)
+  foreach(source IN LISTS FUZZED_SOURCES)
+    get_source_file_property(options ${source} TARGET_DIRECTORY berth_objects COMPILE_OPTIONS)
+    if(options)
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${options}")
+    endif()
+  endforeach()
+  add_library(berth_fuzzed STATIC ${FUZZED_SOURCES})
+  target_include_directories(berth_fuzzed PUBLIC ${PROJECT_SOURCE_DIR}/include
+    PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  get_target_property(FUZZED_LIBRARIES berth_objects LINK_LIBRARIES)
+  target_link_libraries(berth_fuzzed PUBLIC ${FUZZED_LIBRARIES})
+  target_compile_options(berth_fuzzed PRIVATE -fsanitize=fuzzer-no-link)
+endif()
+
+foreach(source IN LISTS FUZZ_TARGETS)
+  get_filename_component(target ${source} NAME_WE)
+  string(REGEX REPLACE "^fuzz_" "" noun ${target})
+  set(corpus ${FUZZ_FOLDER}/corpus/${noun})
+  if(BERTH_FUZZ)
+    add_executable(${target} ${source} ${FUZZ_HELPERS})
+    target_link_libraries(${target} PRIVATE berth_fuzzed)
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer)
+    target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+    # libFuzzer writes what it finds to the first folder it is given, and only reads the others.
+    set(found ${CMAKE_BINARY_DIR}/found/${noun})
+    file(MAKE_DIRECTORY ${found})
+    set(test fuzz.${noun})
+    add_test(NAME ${test} COMMAND ${target} -max_total_time=2 -rss_limit_mb=512 -verbosity=0
+      -artifact_prefix=${found}. ${found} ${corpus})
+  else()
+    set(target corpus_${noun})
+    add_executable(${target} ${source} ${FUZZ_HELPERS} ${FUZZ_FOLDER}/fuzz_main.c)
+    target_link_libraries(${target} PRIVATE berth)
+    set(test corpus.${noun})
+    add_test(NAME ${test} COMMAND ${target} ${corpus})
+  endif()
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src
+    ${PROJECT_SOURCE_DIR}/tests)
+  target_compile_options(${target} PRIVATE -std=gnu17 -D_GNU_SOURCE)
+  set_tests_properties(${test} PROPERTIES TIMEOUT ${TEST_SECONDS})
+endforeach()
