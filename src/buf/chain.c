@@ -1,0 +1,123 @@
+/* The output chain: room at the end, spans from the front, and short sends in between.
+ *
+ * Slabs are pieces of the pool with a head of 24 bytes; the chain owns them from chain_grow until
+ * all their bytes are sent. The size of a slab follows the need, so that one turn's replies of one
+ * connection mostly lie in one slab and leave as one span. How far the first slab is sent is the
+ * only place where a short send lives.
+ *
+ * chain_space is O(1); chain_sent and chain_spans are O(slabs touched).
+ */
+#include "buf/chain.h"
+
+#include "base/assert.h"
+
+/* A slab is at least this big, so that a few small replies need one only: the smallest piece. */
+#define SLAB_SMALLEST (POOL_PIECE - SLAB_HEAD)
+
+/* Reservations beyond this are made in several slabs: what a socket takes at once is not more. */
+#define SLAB_RESERVE_LARGEST (256u * 1024)
+
+struct slab *chain_grow(struct chain *chain, struct pool *pool, uint32_t bytes)
+{
+    if (chain->last != NULL && chain->last->used == 0) {
+        chain_trim(chain, pool); /* a reservation that turned out too small */
+    }
+    size_t got = 0;
+    size_t need = bytes < SLAB_SMALLEST ? SLAB_SMALLEST : bytes;
+    struct slab *slab = pool_take(pool, need + SLAB_HEAD, &got);
+    if (slab == NULL) {
+        return NULL;
+    }
+    *slab = (struct slab){.size = (uint32_t)(got - SLAB_HEAD)};
+    if (chain->last == NULL) {
+        chain->first = slab;
+    } else {
+        chain->last->next = slab;
+    }
+    chain->last = slab;
+    return slab;
+}
+
+int chain_reserve(struct chain *chain, struct pool *pool, uint32_t bytes)
+{
+    if (bytes > SLAB_RESERVE_LARGEST) {
+        bytes = SLAB_RESERVE_LARGEST;
+    }
+    const struct slab *last = chain->last;
+    if (last != NULL && last->size - last->used >= bytes) {
+        return 0;
+    }
+    return chain_grow(chain, pool, bytes) == NULL ? -1 : 0;
+}
+
+uint32_t chain_spans(const struct chain *chain, struct chain_span *spans, uint32_t max,
+                     uint32_t limit)
+{
+    uint32_t count = 0;
+    for (struct slab *slab = chain->first; slab != NULL && count < max && limit > 0;
+         slab = slab->next) {
+        uint32_t bytes = slab->used - slab->sent;
+        if (bytes == 0) {
+            continue; /* the end of a reservation */
+        }
+        if (bytes > limit) {
+            bytes = limit;
+        }
+        spans[count++] = (struct chain_span){.data = slab_bytes(slab) + slab->sent, .size = bytes};
+        limit -= bytes;
+    }
+    return count;
+}
+
+void chain_sent(struct chain *chain, struct pool *pool, uint32_t bytes)
+{
+    BERTH_ASSERT(bytes <= chain->bytes);
+    chain->bytes -= bytes;
+    while (chain->first != NULL) {
+        struct slab *slab = chain->first;
+        uint32_t left = slab->used - slab->sent;
+        if (left > bytes) {
+            slab->sent += bytes;
+            return;
+        }
+        bytes -= left;
+        chain->first = slab->next;
+        pool_give(pool, slab);
+        if (chain->first == NULL) {
+            chain->last = NULL;
+        }
+        if (bytes == 0) {
+            return;
+        }
+    }
+    BERTH_ASSERT(bytes == 0);
+}
+
+void chain_trim(struct chain *chain, struct pool *pool)
+{
+    struct slab *last = chain->last;
+    if (last == NULL || last->used > 0) {
+        return;
+    }
+    struct slab *before = NULL;
+    for (struct slab *slab = chain->first; slab != last; slab = slab->next) {
+        before = slab;
+    }
+    if (before == NULL) {
+        chain->first = NULL;
+    } else {
+        before->next = NULL;
+    }
+    chain->last = before;
+    pool_give(pool, last);
+}
+
+void chain_clear(struct chain *chain, struct pool *pool)
+{
+    while (chain->first != NULL) {
+        struct slab *slab = chain->first;
+        chain->first = slab->next;
+        pool_give(pool, slab);
+    }
+    *chain = (struct chain){0};
+}

@@ -1,0 +1,77 @@
+/* An output chain: bytes queued to be sent, in slabs of the pool. */
+#ifndef BERTH_BUF_CHAIN_H
+#define BERTH_BUF_CHAIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf/pool.h"
+
+/* The head of a slab; its bytes follow. */
+struct slab {
+    struct slab *next;
+    uint32_t size; /* bytes that it can hold */
+    uint32_t used; /* bytes queued in it */
+    uint32_t sent; /* of these, gone */
+    uint32_t unused_word;
+};
+
+#define SLAB_HEAD sizeof(struct slab)
+
+/* Zeroed is empty. */
+struct chain {
+    struct slab *first;
+    struct slab *last;
+    uint32_t bytes; /* queued and not sent */
+};
+
+/* A piece of the chain to send. */
+struct chain_span {
+    const uint8_t *data;
+    uint32_t size;
+};
+
+static inline uint8_t *slab_bytes(struct slab *slab)
+{
+    return (uint8_t *)slab + SLAB_HEAD;
+}
+
+/* Makes sure that the next chain_space calls up to `bytes` in all need no new slab, as far as one
+ * slab of at most 256 KiB reaches. 0, or -1 when the pool has none. */
+int chain_reserve(struct chain *chain, struct pool *pool, uint32_t bytes);
+
+/* A new slab for at least `bytes` at the end. NULL when the pool has none. */
+struct slab *chain_grow(struct chain *chain, struct pool *pool, uint32_t bytes);
+
+/* Room for exactly `bytes` (> 0) contiguous bytes at the end, counted as queued. NULL when the pool
+ * has none. O(1). */
+static inline uint8_t *chain_space(struct chain *chain, struct pool *pool, uint32_t bytes)
+{
+    struct slab *slab = chain->last;
+    if (slab == NULL || slab->size - slab->used < bytes) {
+        slab = chain_grow(chain, pool, bytes);
+        if (slab == NULL) {
+            return NULL;
+        }
+    }
+    uint8_t *at = slab_bytes(slab) + slab->used;
+    slab->used += bytes;
+    chain->bytes += bytes;
+    return at;
+}
+
+/* Describes what is queued from the front: at most `max` spans and `limit` bytes. Returns how many
+ * spans. They stay valid until chain_sent or chain_clear. */
+uint32_t chain_spans(const struct chain *chain, struct chain_span *spans, uint32_t max,
+                     uint32_t limit);
+
+/* The first `bytes` (at most chain->bytes) are gone; slabs that are empty go back to the pool. */
+void chain_sent(struct chain *chain, struct pool *pool, uint32_t bytes);
+
+/* Gives back a slab at the end in which nothing is queued. */
+void chain_trim(struct chain *chain, struct pool *pool);
+
+/* Drops everything. */
+void chain_clear(struct chain *chain, struct pool *pool);
+
+#endif

@@ -1,0 +1,598 @@
+/* The epoll backend: readiness turned into the completions of io.h.
+ *
+ * Every socket is registered once, edge-triggered, for everything; after that only receives, sends
+ * and waits reach the kernel. What is known of a socket (it is readable, it was cancelled, its send
+ * is done) is kept as flags, and a socket about which there is something to say stands in the work
+ * list. A reap visits that list once: one receive per socket and visit, so that a busy socket
+ * cannot starve the others; one that is still readable goes to the end of the list.
+ *
+ * A send is tried when it is started, and its result waits in the flags for the next reap (law 2).
+ * If the socket is full, the first span is remembered and sent when the socket drains: that is a
+ * short send, which is legal, and needs no copy of the spans.
+ *
+ * Listening sockets are level-triggered and exclusive, and registered only while an accept is in
+ * flight: one arrival wakes one worker, and a full server is not woken at all.
+ *
+ * Receive buffers are a stack, so that the warmest is used first. Each operation is O(1); a reap
+ * costs one wait, and one system call for each receive and each accept.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "io/backend.h"
+
+/* Events fetched by one wait. More are fetched by the next: the kernel keeps them. */
+#define EVENTS_MAX 256
+
+/* io_sock.backend_flags */
+#define EP_READABLE     0x01u /* a receive is worth trying */
+#define EP_HUNG_UP      0x02u /* the end of the stream is near: a short receive is not the last */
+#define EP_SEND_WAITS   0x04u /* the socket was full; `span` is what to send when it drains */
+#define EP_SEND_DONE    0x08u /* `send_result` is to be handed out */
+#define EP_CONNECT_DONE 0x10u /* `send_result` is the connect's */
+#define EP_CANCEL       0x20u /* the receive or connect was cancelled */
+#define EP_CANCEL_SEND  0x40u /* the send was cancelled while it waited */
+#define EP_IN_WORK      0x80u /* stands in the work list */
+
+/* What stands in an event's data for a listener and for the wake-up; sockets have their number
+ * and generation there, which stays below. */
+#define DATA_LISTENER (UINT64_C(1) << 62)
+#define DATA_WAKE     (UINT64_C(1) << 63)
+
+struct ep_sock {
+    uint32_t previous; /* the work list; SOCK_NONE ends it */
+    uint32_t next;
+    int32_t send_result;
+    uint32_t span_size;
+    const uint8_t *span;
+};
+
+struct epoll_io {
+    struct io io;
+    int epoll;
+    int wake;
+    struct ep_sock *more; /* socks_max, beside io.socks */
+    uint32_t work_first;
+    uint32_t work_last;
+    uint32_t work_count;
+    uint16_t *buffers; /* the stack of free receive buffers */
+    uint32_t buffers_count;
+    struct epoll_event events[EVENTS_MAX];
+    uint32_t events_next; /* events fetched and not looked at for want of room */
+    uint32_t events_count;
+    bool listening; /* the listeners are registered */
+    bool cancel_accepts;
+    bool skipped_wait; /* the last reap had enough to say without waiting */
+};
+
+static struct epoll_io *self(struct io *io)
+{
+    return (struct epoll_io *)io;
+}
+
+/* --------------------------------------------------------------------------------- the work list
+ */
+
+static void work_add(struct epoll_io *ep, uint32_t sock)
+{
+    struct io_sock *s = &ep->io.socks[sock];
+    if ((s->backend_flags & EP_IN_WORK) != 0) {
+        return;
+    }
+    s->backend_flags |= EP_IN_WORK;
+    struct ep_sock *more = &ep->more[sock];
+    more->next = SOCK_NONE;
+    more->previous = ep->work_last;
+    if (ep->work_last == SOCK_NONE) {
+        ep->work_first = sock;
+    } else {
+        ep->more[ep->work_last].next = sock;
+    }
+    ep->work_last = sock;
+    ep->work_count++;
+}
+
+static void work_remove(struct epoll_io *ep, uint32_t sock)
+{
+    struct io_sock *s = &ep->io.socks[sock];
+    if ((s->backend_flags & EP_IN_WORK) == 0) {
+        return;
+    }
+    s->backend_flags &= (uint8_t)~EP_IN_WORK;
+    struct ep_sock *more = &ep->more[sock];
+    if (more->previous == SOCK_NONE) {
+        ep->work_first = more->next;
+    } else {
+        ep->more[more->previous].next = more->next;
+    }
+    if (more->next == SOCK_NONE) {
+        ep->work_last = more->previous;
+    } else {
+        ep->more[more->next].previous = more->previous;
+    }
+    ep->work_count--;
+}
+
+/* ------------------------------------------------------------------------------ open and close */
+
+static int add_wake(struct epoll_io *ep)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = DATA_WAKE};
+    return epoll_ctl(ep->epoll, EPOLL_CTL_ADD, ep->wake, &event);
+}
+
+static void free_parts(struct epoll_io *ep)
+{
+    free(ep->more);
+    free(ep->buffers);
+    if (ep->wake >= 0) {
+        close(ep->wake);
+    }
+    if (ep->epoll >= 0) {
+        close(ep->epoll);
+    }
+}
+
+static int ep_open(struct io *io)
+{
+    struct epoll_io *ep = self(io);
+    ep->work_first = SOCK_NONE;
+    ep->work_last = SOCK_NONE;
+    ep->more = calloc(io->config.socks_max, sizeof *ep->more);
+    ep->buffers = malloc(io->config.receive_count * sizeof *ep->buffers);
+    ep->epoll = epoll_create1(EPOLL_CLOEXEC);
+    ep->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (ep->more == NULL || ep->buffers == NULL || ep->epoll < 0 || ep->wake < 0 ||
+        add_wake(ep) < 0) {
+        int error = ep->more == NULL || ep->buffers == NULL ? ENOMEM : errno;
+        free_parts(ep);
+        return -error;
+    }
+    for (uint32_t i = 0; i < io->config.receive_count; i++) { /* number 0 on top */
+        ep->buffers[i] = (uint16_t)(io->config.receive_count - 1 - i);
+    }
+    ep->buffers_count = io->config.receive_count;
+    uint64_t seed = 0;
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) < 0) {
+        seed = (uint64_t)getpid(); /* early boot; this randomness only spreads */
+    }
+    io_random_seed(io, seed);
+    io_clock_read(io);
+    return 0;
+}
+
+static void ep_close(struct io *io)
+{
+    free_parts(self(io));
+}
+
+/* Registers a socket, once for its life. -1 with errno set if the kernel has no room. */
+static int watch(struct epoll_io *ep, uint32_t sock)
+{
+    struct io_sock *s = &ep->io.socks[sock];
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                                .data.u64 = (uint64_t)s->generation << 32 | sock};
+    return epoll_ctl(ep->epoll, EPOLL_CTL_ADD, s->fd, &event);
+}
+
+/* ------------------------------------------------------------------------------------- accepts */
+
+static void listeners_watch(struct epoll_io *ep)
+{
+    for (uint32_t i = 0; i < ep->io.config.listeners_count; i++) {
+        struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE,
+                                    .data.u64 = DATA_LISTENER | i};
+        (void)epoll_ctl(ep->epoll, EPOLL_CTL_ADD, ep->io.listeners[i].id, &event);
+    }
+    ep->listening = true;
+}
+
+static void listeners_forget(struct epoll_io *ep)
+{
+    for (uint32_t i = 0; i < ep->io.config.listeners_count; i++) {
+        (void)epoll_ctl(ep->epoll, EPOLL_CTL_DEL, ep->io.listeners[i].id, NULL);
+    }
+    ep->listening = false;
+}
+
+static void ep_accept(struct io *io, uint32_t accept)
+{
+    (void)accept;
+    struct epoll_io *ep = self(io);
+    if (!ep->listening) {
+        listeners_watch(ep);
+    }
+}
+
+static void ep_cancel_accepts(struct io *io)
+{
+    self(io)->cancel_accepts = true;
+}
+
+static uint32_t first_accept(const struct io *io)
+{
+    return (uint32_t)__builtin_ctz(io->accepts_busy);
+}
+
+/* Makes an accepted descriptor a socket. Returns its number, or a negative errno. */
+static int32_t adopt(struct epoll_io *ep, int fd)
+{
+    uint32_t sock = io_sock_open(&ep->io, fd);
+    if (sock == SOCK_NONE) {
+        close(fd);
+        return -ENFILE;
+    }
+    if (watch(ep, sock) < 0) {
+        io_sock_free(&ep->io, sock);
+        close(fd);
+        return -ENOMEM;
+    }
+    return (int32_t)sock;
+}
+
+static void accept_some(struct epoll_io *ep, uint8_t listener)
+{
+    struct io *io = &ep->io;
+    while (io->accepts_busy != 0 && io_room(io)) {
+        int fd = accept4(io->listeners[listener].id, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && errno == EINTR) {
+            continue;
+        }
+        if (fd < 0 && errno == EAGAIN) {
+            return;
+        }
+        int32_t result = fd < 0 ? -errno : adopt(ep, fd);
+        io_complete_accept(io, first_accept(io), result, listener);
+        if (result < 0) {
+            return;
+        }
+    }
+}
+
+static void finish_cancelled_accepts(struct epoll_io *ep)
+{
+    struct io *io = &ep->io;
+    while (ep->cancel_accepts && io->accepts_busy != 0 && io_room(io)) {
+        io_complete_accept(io, first_accept(io), -ECANCELED, 0);
+    }
+    if (io->accepts_busy == 0) {
+        ep->cancel_accepts = false;
+    }
+}
+
+/* ------------------------------------------------------------------------------ connect and close
+ */
+
+static int ep_connect(struct io *io, const struct berth_address *remote,
+                      const struct berth_address *local)
+{
+    struct epoll_io *ep = self(io);
+    struct sockaddr_storage name;
+    socklen_t bytes;
+    int fd = socket_for_connect(remote, local, &name, &bytes);
+    if (fd < 0) {
+        return fd;
+    }
+    uint32_t sock = io_sock_open(io, fd);
+    if (sock == SOCK_NONE) {
+        close(fd);
+        return -ENFILE;
+    }
+    int result = connect(fd, (struct sockaddr *)&name, bytes) < 0 ? -errno : 0;
+    int watched = watch(ep, sock) < 0 ? -errno : 0;
+    if (result != -EINPROGRESS || watched < 0) {
+        ep->more[sock].send_result = watched < 0 ? watched : result;
+        io->socks[sock].backend_flags |= EP_CONNECT_DONE;
+        work_add(ep, sock);
+    }
+    return (int)sock;
+}
+
+static void ep_sock_close(struct io *io, uint32_t sock, bool reset)
+{
+    work_remove(self(io), sock);
+    socket_close(io->socks[sock].fd, reset);
+}
+
+/* ------------------------------------------------------------------------------ receive and send
+ */
+
+static void ep_receive(struct io *io, uint32_t sock)
+{
+    if ((io->socks[sock].backend_flags & (EP_READABLE | EP_HUNG_UP)) != 0) {
+        work_add(self(io), sock);
+    }
+}
+
+static void ep_cancel(struct io *io, uint32_t sock, enum io_op op)
+{
+    struct io_sock *s = &io->socks[sock];
+    if (op == IO_SEND) {
+        if ((s->backend_flags & EP_SEND_WAITS) == 0) {
+            return; /* it is done already: law 3 */
+        }
+        s->backend_flags |= EP_CANCEL_SEND;
+    } else {
+        s->backend_flags |= EP_CANCEL;
+    }
+    work_add(self(io), sock);
+}
+
+static int32_t send_spans(int fd, const struct io_span *spans, uint32_t count)
+{
+    struct iovec parts[IO_SPANS_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        parts[i] =
+            (struct iovec){.iov_base = (void *)(uintptr_t)spans[i].data, .iov_len = spans[i].size};
+    }
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
+    ssize_t sent;
+    do {
+        sent = count == 1 ? send(fd, spans[0].data, spans[0].size, MSG_NOSIGNAL | MSG_DONTWAIT)
+                          : sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -errno : (int32_t)sent;
+}
+
+static void try_send(struct epoll_io *ep, uint32_t sock, const struct io_span *spans,
+                     uint32_t count)
+{
+    struct io_sock *s = &ep->io.socks[sock];
+    struct ep_sock *more = &ep->more[sock];
+    int32_t result = send_spans(s->fd, spans, count);
+    if (result == -EAGAIN) {
+        more->span = spans[0].data;
+        more->span_size = spans[0].size;
+        s->backend_flags |= EP_SEND_WAITS;
+        return;
+    }
+    more->send_result = result;
+    s->backend_flags |= EP_SEND_DONE;
+    work_add(ep, sock);
+}
+
+static void ep_send(struct io *io, uint32_t sock, const struct io_span *spans, uint32_t count)
+{
+    try_send(self(io), sock, spans, count);
+}
+
+static void ep_lease_return(struct io *io, uint16_t lease)
+{
+    struct epoll_io *ep = self(io);
+    ep->buffers[ep->buffers_count++] = lease;
+}
+
+/* One receive. Afterwards the flags say whether another is worth trying. */
+static void receive_once(struct epoll_io *ep, uint32_t sock)
+{
+    struct io *io = &ep->io;
+    struct io_sock *s = &io->socks[sock];
+    if (ep->buffers_count == 0) {
+        io_complete_receive_end(io, sock, -ENOBUFS);
+        return;
+    }
+    uint16_t lease = ep->buffers[ep->buffers_count - 1];
+    ssize_t got;
+    do {
+        got = recv(s->fd, io_lease_data(io, lease), io->config.receive_bytes, MSG_DONTWAIT);
+    } while (got < 0 && errno == EINTR);
+    if (got > 0) {
+        ep->buffers_count--;
+        if ((uint32_t)got < io->config.receive_bytes) {
+            s->backend_flags &= (uint8_t)~EP_READABLE; /* drained; more is a new edge */
+        }
+        io_complete_bytes(io, sock, lease, (uint32_t)got, true);
+    } else if (got < 0 && errno == EAGAIN) {
+        s->backend_flags &= (uint8_t) ~(EP_READABLE | EP_HUNG_UP);
+    } else {
+        io_complete_receive_end(io, sock, got == 0 ? 0 : -errno);
+    }
+}
+
+/* ----------------------------------------------------------------------------------------- reap */
+
+static void visit_receive(struct epoll_io *ep, uint32_t sock)
+{
+    struct io_sock *s = &ep->io.socks[sock];
+    if ((s->flags & SOCK_RECEIVE) == 0) {
+        return;
+    }
+    if ((s->backend_flags & EP_CANCEL) != 0) {
+        s->backend_flags &= (uint8_t)~EP_CANCEL;
+        io_complete_receive_end(&ep->io, sock, -ECANCELED);
+        return;
+    }
+    if ((s->backend_flags & (EP_READABLE | EP_HUNG_UP)) != 0) {
+        receive_once(ep, sock);
+    }
+    if ((s->flags & SOCK_RECEIVE) != 0 && (s->backend_flags & (EP_READABLE | EP_HUNG_UP)) != 0) {
+        work_add(ep, sock);
+    }
+}
+
+static void visit_connect(struct epoll_io *ep, uint32_t sock)
+{
+    struct io_sock *s = &ep->io.socks[sock];
+    if ((s->flags & SOCK_CONNECT) == 0) {
+        return;
+    }
+    if ((s->backend_flags & EP_CONNECT_DONE) != 0) {
+        s->backend_flags &= (uint8_t) ~(EP_CONNECT_DONE | EP_CANCEL);
+        io_complete_connect(&ep->io, sock, ep->more[sock].send_result);
+    } else if ((s->backend_flags & EP_CANCEL) != 0) {
+        s->backend_flags &= (uint8_t)~EP_CANCEL;
+        io_complete_connect(&ep->io, sock, -ECANCELED);
+    }
+}
+
+static void visit_send(struct epoll_io *ep, uint32_t sock)
+{
+    struct io_sock *s = &ep->io.socks[sock];
+    if ((s->backend_flags & EP_SEND_DONE) != 0) {
+        s->backend_flags &= (uint8_t) ~(EP_SEND_DONE | EP_CANCEL_SEND);
+        io_complete_send(&ep->io, sock, ep->more[sock].send_result);
+    } else if ((s->backend_flags & EP_CANCEL_SEND) != 0) {
+        s->backend_flags &= (uint8_t) ~(EP_SEND_WAITS | EP_CANCEL_SEND);
+        io_complete_send(&ep->io, sock, -ECANCELED);
+    }
+}
+
+/* Looks once at every socket that stood in the work list on entry. A visit gives at most two
+ * completions, a send and one of receive and connect. */
+static void visit_work(struct epoll_io *ep)
+{
+    struct io *io = &ep->io;
+    for (uint32_t left = ep->work_count; left > 0; left--) {
+        if (io->out_max - io->out_count < 2 && io->out_count > 0) {
+            return;
+        }
+        uint32_t sock = ep->work_first;
+        bool one_place = io->out_max - io->out_count < 2;
+        work_remove(ep, sock);
+        visit_send(ep, sock);
+        if (one_place && !io_room(io)) { /* an array of one: the rest is for the next reap */
+            work_add(ep, sock);
+            return;
+        }
+        visit_connect(ep, sock);
+        visit_receive(ep, sock);
+    }
+}
+
+static void sock_event(struct epoll_io *ep, uint32_t sock, uint32_t events)
+{
+    struct io_sock *s = &ep->io.socks[sock];
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+        s->backend_flags |= EP_READABLE | EP_HUNG_UP;
+    } else if ((events & EPOLLIN) != 0) {
+        s->backend_flags |= EP_READABLE;
+    }
+    if ((s->flags & SOCK_CONNECT) != 0 && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0 &&
+        (s->backend_flags & EP_CONNECT_DONE) == 0) {
+        ep->more[sock].send_result = socket_connect_result(s->fd);
+        s->backend_flags |= EP_CONNECT_DONE;
+    }
+    if ((s->backend_flags & EP_SEND_WAITS) != 0 &&
+        (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) {
+        struct io_span span = {.data = ep->more[sock].span, .size = ep->more[sock].span_size};
+        s->backend_flags &= (uint8_t)~EP_SEND_WAITS;
+        try_send(ep, sock, &span, 1);
+    }
+    work_add(ep, sock);
+}
+
+static void wake_event(struct epoll_io *ep)
+{
+    uint64_t count;
+    (void)!read(ep->wake, &count, sizeof count); /* EAGAIN: another read was quicker */
+}
+
+static void handle_events(struct epoll_io *ep)
+{
+    struct io *io = &ep->io;
+    while (ep->events_next < ep->events_count && io_room(io)) {
+        const struct epoll_event *event = &ep->events[ep->events_next++];
+        uint64_t data = event->data.u64;
+        if (data == DATA_WAKE) {
+            wake_event(ep);
+        } else if ((data & DATA_LISTENER) != 0) {
+            accept_some(ep, (uint8_t)data);
+        } else {
+            uint32_t sock = (uint32_t)data;
+            const struct io_sock *s = &io->socks[sock];
+            if ((s->flags & SOCK_OPEN) != 0 && s->generation == (uint16_t)(data >> 32)) {
+                sock_event(ep, sock, event->events);
+            } else {
+                io->stats.stale++;
+            }
+        }
+    }
+}
+
+/* A deadline as a time to wait from now. */
+static const struct timespec *time_left(const struct io *io, uint64_t deadline_ns,
+                                        struct timespec *out)
+{
+    if (deadline_ns == IO_FOREVER) {
+        return NULL;
+    }
+    uint64_t left = deadline_ns > io->now_ns ? deadline_ns - io->now_ns : 0;
+    out->tv_sec = (time_t)(left / 1000000000);
+    out->tv_nsec = (long)(left % 1000000000);
+    return out;
+}
+
+static void wait_for_events(struct epoll_io *ep, uint64_t deadline_ns)
+{
+    struct io *io = &ep->io;
+    if (ep->listening && io->accepts_busy == 0) {
+        listeners_forget(ep);
+    }
+    if (deadline_ns != 0 && deadline_ns != IO_FOREVER) {
+        io_clock_read(io); /* the turn took time; do not sleep it again */
+    }
+    struct timespec space;
+    const struct timespec *timeout = time_left(io, deadline_ns, &space);
+    io->stats.enters++;
+    int count = epoll_pwait2(ep->epoll, ep->events, EVENTS_MAX, timeout, NULL); /* 5.11 */
+    ep->events_next = 0;
+    ep->events_count = count < 0 ? 0 : (uint32_t)count; /* EINTR: an empty turn is normal */
+}
+
+static void ep_reap(struct io *io, uint64_t deadline_ns)
+{
+    struct epoll_io *ep = self(io);
+    finish_cancelled_accepts(ep);
+    handle_events(ep);
+    visit_work(ep);
+    /* With something to say there is no need to wait; but not twice in a row, or sends that finish
+     * at once would keep the kernel's events from being seen. */
+    if (io->out_count > 0 && (!ep->skipped_wait || !io_room(io))) {
+        ep->skipped_wait = true;
+        io_clock_read(io);
+        return;
+    }
+    ep->skipped_wait = false;
+    bool waits = io->out_count == 0 && ep->work_count == 0;
+    wait_for_events(ep, waits ? deadline_ns : 0);
+    io_clock_read(io);
+    handle_events(ep);
+    visit_work(ep);
+}
+
+static void ep_wake(struct io *io)
+{
+    uint64_t one = 1;
+    (void)!write(self(io)->wake, &one, sizeof one); /* EAGAIN: it is awake already */
+}
+
+const struct io_backend io_backend_epoll = {
+    .ops =
+        {
+            .name = "epoll",
+            .listen = socket_listen,
+            .listener_close = socket_listener_close,
+            .struct_bytes = sizeof(struct epoll_io),
+            .open = ep_open,
+            .close = ep_close,
+            .accept = ep_accept,
+            .cancel_accepts = ep_cancel_accepts,
+            .connect = ep_connect,
+            .receive = ep_receive,
+            .send = ep_send,
+            .cancel = ep_cancel,
+            .shutdown = socket_shutdown,
+            .sock_close = ep_sock_close,
+            .name_of = socket_name_of,
+            .lease_return = ep_lease_return,
+            .reap = ep_reap,
+            .wake = ep_wake,
+        },
+};

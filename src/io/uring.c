@@ -1,0 +1,357 @@
+/* The io_uring backend.
+ *
+ * One ring per io. Sockets are plain descriptors. A receive is one multishot operation that goes on
+ * until it ends, with buffers chosen by the kernel from one ring that all sockets share, so an idle
+ * connection holds none. A send is one SEND, or one SENDMSG for several spans. Shutting down,
+ * closing and naming are plain system calls.
+ *
+ * Starting an operation writes a submission queue entry; nothing reaches the kernel before the next
+ * reap, except when the queue is full. A reap is one io_uring_enter, which submits, waits and runs
+ * the kernel's deferred work, and one walk over the completion queue. Events for which the caller's
+ * array has no room stay in the queue for the next reap.
+ *
+ * Each operation carries kind, place and generation of its socket as user data. io.c keeps what is
+ * in flight; an event that matches nothing is dropped and counted, and its buffer goes back.
+ *
+ * uring_queue.c has the ring itself, uring_accept.c the accepts. Everything is O(1) an operation.
+ */
+#include "io/uring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+
+/* io_sock.backend_flags: a cancel has been wished for and is not known to have missed. */
+#define CANCELLING_RECEIVE 0x01u /* or the connect: they never overlap */
+#define CANCELLING_SEND    0x02u
+
+static struct uring *uring_of(struct io *io)
+{
+    return (struct uring *)io;
+}
+
+/* ------------------------------------------------------------------------------ open and close */
+
+static int ring_open(struct io *io)
+{
+    struct uring *u = uring_of(io);
+    const char *step;
+    int result = uring_queue_open(u, &step);
+    if (result < 0) {
+        return result;
+    }
+    atomic_init(&u->wake_asked, false);
+    for (uint32_t i = 0; i < io->config.listeners_count; i++) {
+        /* Accepted sockets inherit it: a system call less for each. Ours have it already; this is
+         * for one that another program handed over. */
+        socket_prepare(io->listeners[i].id);
+    }
+    io_clock_read(io);
+    uint64_t seed = io->now_ns;
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed) {
+        seed ^= (uintptr_t)io; /* early in a boot; it is for spreading only */
+    }
+    io_random_seed(io, seed);
+    return 0;
+}
+
+static void ring_close(struct io *io)
+{
+    uring_queue_close(uring_of(io));
+}
+
+const char *uring_failing_step(const struct io_config *config)
+{
+    const char *step = "";
+    struct uring *u = calloc(1, sizeof *u);
+    if (u == NULL) {
+        return "memory for a ring";
+    }
+    u->io.config = *config;
+    if (uring_queue_open(u, &step) == 0) {
+        uring_queue_close(u);
+    }
+    free(u);
+    return step;
+}
+
+/* -------------------------------------------------------------------------------------- starts */
+
+static uint64_t sock_code(const struct io *io, enum uring_kind kind, uint32_t sock)
+{
+    return uring_code(kind, 0, io->socks[sock].generation, sock);
+}
+
+static int start_connect(struct io *io, const struct berth_address *remote,
+                         const struct berth_address *local)
+{
+    struct uring *u = uring_of(io);
+    if (io->socks_open == io->config.socks_max) {
+        return -ENFILE;
+    }
+    struct sockaddr_storage *name = uring_name(u);
+    if (name == NULL) {
+        return -ENOBUFS;
+    }
+    socklen_t bytes;
+    int fd = socket_for_connect(remote, local, name, &bytes);
+    if (fd < 0) {
+        u->names_used--;
+        return fd;
+    }
+    uint32_t sock = io_sock_open(io, fd);
+    struct io_uring_sqe *sqe = uring_sqe(u);
+    io_uring_prep_connect(sqe, fd, (struct sockaddr *)name, bytes);
+    sqe->user_data = sock_code(io, URING_CONNECT, sock);
+    return (int)sock;
+}
+
+static void start_receive(struct io *io, uint32_t sock)
+{
+    struct io_sock *s = &io->socks[sock];
+    s->backend_flags &= (uint8_t)~CANCELLING_RECEIVE;
+    struct io_uring_sqe *sqe = uring_sqe(uring_of(io));
+    io_uring_prep_recv_multishot(sqe, s->fd, NULL, 0, 0); /* Linux 6.0 */
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = 0;
+    sqe->user_data = sock_code(io, URING_RECEIVE, sock);
+}
+
+static void start_send(struct io *io, uint32_t sock, const struct io_span *spans, uint32_t count)
+{
+    struct uring *u = uring_of(io);
+    struct io_sock *s = &io->socks[sock];
+    s->backend_flags &= (uint8_t)~CANCELLING_SEND;
+    /* Without a record, the first span alone goes out: a send may be short. */
+    struct uring_record *record = count > 1 ? uring_record(u) : NULL;
+    struct io_uring_sqe *sqe = uring_sqe(u);
+    if (record == NULL) {
+        io_uring_prep_send(sqe, s->fd, spans[0].data, spans[0].size, MSG_NOSIGNAL);
+    } else {
+        for (uint32_t i = 0; i < count; i++) {
+            record->pieces[i].iov_base = (void *)(uintptr_t)spans[i].data;
+            record->pieces[i].iov_len = spans[i].size;
+        }
+        record->message = (struct msghdr){.msg_iov = record->pieces, .msg_iovlen = count};
+        io_uring_prep_sendmsg(sqe, s->fd, &record->message, MSG_NOSIGNAL);
+    }
+    sqe->user_data = sock_code(io, URING_SEND, sock);
+}
+
+static uint8_t cancelling_flag(enum uring_kind kind)
+{
+    return kind == URING_SEND ? CANCELLING_SEND : CANCELLING_RECEIVE;
+}
+
+static void cancel(struct io *io, uint32_t sock, enum io_op op)
+{
+    enum uring_kind kind = op == IO_SEND      ? URING_SEND
+                           : op == IO_RECEIVE ? URING_RECEIVE
+                                              : URING_CONNECT;
+    struct io_sock *s = &io->socks[sock];
+    if ((s->backend_flags & cancelling_flag(kind)) == 0) {
+        s->backend_flags |= cancelling_flag(kind);
+        uring_cancel_code(uring_of(io), sock_code(io, kind, sock));
+    }
+}
+
+static void sock_close(struct io *io, uint32_t sock, bool reset)
+{
+    socket_close(io->socks[sock].fd, reset);
+}
+
+static void lease_return(struct io *io, uint16_t lease)
+{
+    uring_buffer_add(uring_of(io), lease);
+}
+
+static void wake(struct io *io)
+{
+    struct uring *u = uring_of(io);
+    /* While a wake is on its way, another needs none. The exchange here and the one that clears it
+     * order what the waker wrote before what the worker reads after its reap. */
+    if (!atomic_exchange(&u->wake_asked, true)) {
+        int saved = errno; /* may be in a signal handler */
+        uint64_t one = 1;
+        (void)!write(u->wake_fd, &one, sizeof one);
+        errno = saved;
+    }
+}
+
+static void arm_wake(struct uring *u)
+{
+    if (!u->wake_armed) {
+        struct io_uring_sqe *sqe = uring_sqe(u);
+        io_uring_prep_read(sqe, u->wake_fd, &u->wake_count, sizeof u->wake_count, 0);
+        sqe->user_data = uring_code(URING_WAKE, 0, 0, 0);
+        u->wake_armed = true;
+    }
+}
+
+/* -------------------------------------------------------------------------------------- events */
+
+static bool sock_matches(const struct io *io, uint64_t code, uint8_t flag)
+{
+    uint32_t sock = uring_code_place(code);
+    return BERTH_LIKELY(sock < io->config.socks_max) &&
+           BERTH_LIKELY(io->socks[sock].generation == uring_code_generation(code)) &&
+           BERTH_LIKELY((io->socks[sock].flags & flag) != 0);
+}
+
+static void receive_event(struct uring *u, const struct io_uring_cqe *cqe)
+{
+    struct io *io = &u->io;
+    uint32_t sock = uring_code_place(cqe->user_data);
+    bool buffer = (cqe->flags & IORING_CQE_F_BUFFER) != 0;
+    uint16_t lease = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+    BERTH_ASSERT(!buffer || lease < io->config.receive_count);
+    bool known = sock_matches(io, cqe->user_data, SOCK_RECEIVE);
+    if (BERTH_LIKELY(known && cqe->res > 0 && buffer)) {
+        /* Without MORE though with bytes: the completion queue was full (law 9). */
+        io_complete_bytes(io, sock, lease, (uint32_t)cqe->res,
+                          (cqe->flags & IORING_CQE_F_MORE) != 0);
+        return;
+    }
+    if (buffer) {
+        uring_buffer_add(u, lease); /* chosen before the kernel knew that there was nothing */
+    }
+    if (known) {
+        io_complete_receive_end(io, sock, cqe->res > 0 ? -EIO : cqe->res);
+    } else {
+        io->stats.stale++;
+    }
+}
+
+static void send_event(struct uring *u, const struct io_uring_cqe *cqe)
+{
+    if (sock_matches(&u->io, cqe->user_data, SOCK_SEND)) {
+        io_complete_send(&u->io, uring_code_place(cqe->user_data), cqe->res != 0 ? cqe->res : -EIO);
+    } else {
+        u->io.stats.stale++;
+    }
+}
+
+static void connect_event(struct uring *u, const struct io_uring_cqe *cqe)
+{
+    if (sock_matches(&u->io, cqe->user_data, SOCK_CONNECT)) {
+        u->io.socks[uring_code_place(cqe->user_data)].backend_flags = 0;
+        io_complete_connect(&u->io, uring_code_place(cqe->user_data), cqe->res < 0 ? cqe->res : 0);
+    } else {
+        u->io.stats.stale++;
+    }
+}
+
+/* A cancel that did not find its target. Usually the target has completed. But a multishot receive
+ * that has just had its fill of one turn waits in the kernel's own work list, where a cancel does
+ * not look; it would go on, and its join would never come. So the cancel is repeated while the
+ * target is in flight. */
+static void cancel_event(struct uring *u, const struct io_uring_cqe *cqe)
+{
+    uint64_t code = cqe->user_data;
+    enum uring_kind kind = uring_code_target(code);
+    uint32_t place = uring_code_place(code);
+    uint64_t target = uring_code(kind, 0, uring_code_generation(code), place);
+    bool again = false;
+    if (kind == URING_ACCEPT) {
+        again = uring_accept_cancelling(u, target);
+    } else if (kind == URING_CONNECT || kind == URING_RECEIVE || kind == URING_SEND) {
+        uint8_t flag = kind == URING_SEND      ? SOCK_SEND
+                       : kind == URING_RECEIVE ? SOCK_RECEIVE
+                                               : SOCK_CONNECT;
+        again = sock_matches(&u->io, target, flag) &&
+                (u->io.socks[place].backend_flags & cancelling_flag(kind)) != 0;
+    }
+    if (again) {
+        uring_cancel_code(u, target);
+    }
+}
+
+static void handle(struct uring *u, const struct io_uring_cqe *cqe)
+{
+    switch (uring_code_kind(cqe->user_data)) {
+    case URING_RECEIVE:
+        receive_event(u, cqe);
+        return;
+    case URING_SEND:
+        send_event(u, cqe);
+        return;
+    case URING_CONNECT:
+        connect_event(u, cqe);
+        return;
+    case URING_ACCEPT:
+        if (!uring_accept_event(u, cqe->user_data, cqe->res)) {
+            u->io.stats.stale++;
+        }
+        return;
+    case URING_CANCEL:
+        cancel_event(u, cqe);
+        return;
+    case URING_WAKE:
+        u->wake_armed = false;
+        (void)atomic_exchange(&u->wake_asked, false);
+        return;
+    case URING_LISTENER:
+        uring_listener_event(u, uring_code_place(cqe->user_data), cqe->res);
+        return;
+    }
+    BERTH_UNREACHABLE();
+}
+
+static void take_events(struct uring *u)
+{
+    unsigned head;
+    unsigned seen = 0;
+    struct io_uring_cqe *cqe;
+    io_uring_for_each_cqe(&u->ring, head, cqe)
+    {
+        if (BERTH_UNLIKELY(!io_room(&u->io))) {
+            break;
+        }
+        handle(u, cqe); /* yields one completion at most */
+        seen++;
+    }
+    io_uring_cq_advance(&u->ring, seen);
+}
+
+static void reap(struct io *io, uint64_t deadline_ns)
+{
+    struct uring *u = uring_of(io);
+    arm_wake(u);
+    uring_enter(u, uring_accepts_arm(u) ? deadline_ns : 0);
+    io_clock_read(io);
+    if (BERTH_UNLIKELY(io_uring_cq_has_overflow(&u->ring))) {
+        io->stats.overflows++;
+    }
+    if (BERTH_UNLIKELY(u->accepts_first)) {
+        uring_accepts_take(u);
+    }
+    take_events(u);
+    uring_accepts_take(u);
+}
+
+const struct io_backend io_backend_uring = {
+    .ops =
+        {
+            .name = "uring",
+            .listen = socket_listen,
+            .listener_close = socket_listener_close,
+            .struct_bytes = sizeof(struct uring),
+            .open = ring_open,
+            .close = ring_close,
+            .accept = uring_accept,
+            .cancel_accepts = uring_cancel_accepts,
+            .connect = start_connect,
+            .receive = start_receive,
+            .send = start_send,
+            .cancel = cancel,
+            .shutdown = socket_shutdown,
+            .sock_close = sock_close,
+            .name_of = socket_name_of,
+            .lease_return = lease_return,
+            .reap = reap,
+            .wake = wake,
+        },
+};

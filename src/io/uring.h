@@ -1,0 +1,149 @@
+/* What the files of the io_uring backend share: the ring, its queues, and the codes by which a
+ * kernel event is matched with what started it. Only uring*.c and select.c include this.
+ */
+#ifndef BERTH_IO_URING_H
+#define BERTH_IO_URING_H
+
+#include <liburing.h>
+#include <stdatomic.h>
+
+#include "io/backend.h"
+
+/* Operations that one turn hands over at once. A turn that starts more submits in between, which
+ * costs one more system call per this many operations; each place costs 64 bytes of the kernel. */
+#define URING_SQ_ENTRIES 512
+/* Events that the kernel holds before it must allocate for more of them: 64 KiB of memory. */
+#define URING_CQ_ENTRIES 4096
+/* Sends of several spans, and connects, that wait for one submission. When they are used up, the
+ * next one submits early. */
+#define URING_RECORDS 64
+#define URING_NAMES   64
+
+/* What an event belongs to. */
+enum uring_kind {
+    URING_ACCEPT = 1,
+    URING_CONNECT,
+    URING_RECEIVE,
+    URING_SEND,
+    URING_CANCEL,   /* the target's kind is in the code too */
+    URING_WAKE,     /* the read of the eventfd */
+    URING_LISTENER, /* a poll of a listening socket */
+};
+
+/* The user data of an operation, so that an event that comes late is known as stale: kind 8 bits,
+ * a cancel's target kind 8, generation 16, place 32. */
+static inline uint64_t uring_code(enum uring_kind kind, enum uring_kind target, uint16_t generation,
+                                  uint32_t place)
+{
+    return (uint64_t)kind << 56 | (uint64_t)target << 48 | (uint64_t)generation << 32 | place;
+}
+
+static inline enum uring_kind uring_code_kind(uint64_t code)
+{
+    return (enum uring_kind)(code >> 56);
+}
+
+static inline enum uring_kind uring_code_target(uint64_t code)
+{
+    return (enum uring_kind)(code >> 48 & 0xff);
+}
+
+static inline uint16_t uring_code_generation(uint64_t code)
+{
+    return (uint16_t)(code >> 32);
+}
+
+static inline uint32_t uring_code_place(uint64_t code)
+{
+    return (uint32_t)code;
+}
+
+/* A send of several spans, as sendmsg takes it. */
+struct uring_record {
+    struct msghdr message;
+    struct iovec pieces[IO_SPANS_MAX];
+};
+
+struct uring {
+    struct io io;
+    struct io_uring ring;
+
+    /* The buffer ring: buffers given back, of which the last few are not yet published. */
+    struct io_uring_buf_ring *buffers;
+    size_t buffers_bytes;
+    int buffers_mask;
+    int buffers_added;
+
+    /* Operations for which the submission queue had no place, in order (queue, below). */
+    struct io_uring_sqe *spill;
+    size_t spill_bytes;
+    uint32_t spill_max;
+    uint32_t spill_first;
+    uint32_t spilled;
+
+    /* Needed until the kernel has consumed the operation, not until it completes
+     * (IORING_FEAT_SUBMIT_STABLE), so all come back at once when the queue is empty. */
+    struct uring_record *records;
+    struct sockaddr_storage *names;
+    uint32_t records_used;
+    uint32_t names_used;
+
+    int wake_fd;
+    bool wake_armed;        /* the read is in flight */
+    atomic_bool wake_asked; /* the eventfd has been written and its read not yet seen */
+    uint64_t wake_count;    /* where the read puts the eventfd's count */
+
+    uint16_t accept_generation[IO_ACCEPTS_MAX];
+    uint8_t accepts_cancelled; /* bits as in io.accepts_busy: a cancel was wished for */
+    bool accepts_first;        /* the last turn's array was full before they had their turn */
+    uint8_t listener_next;     /* whose turn it is */
+    uint64_t listeners_armed;  /* bits: a poll is in flight */
+    uint64_t listeners_ready;  /* bits: somebody may wait there */
+};
+
+/* --- the queue (uring_queue.c) */
+
+/* Makes the ring, the buffer ring and the eventfd, or nothing; 0, or a negative errno and the name
+ * of the step that failed. */
+int uring_queue_open(struct uring *u, const char **step);
+/* Ends what is in flight for the ring itself, then the ring. */
+void uring_queue_close(struct uring *u);
+
+/* A place for one operation. Never fails: what the kernel does not take yet waits in order. */
+struct io_uring_sqe *uring_sqe(struct uring *u);
+
+/* A record or a name for the operation started next. NULL if the kernel takes nothing now. */
+struct uring_record *uring_record(struct uring *u);
+struct sockaddr_storage *uring_name(struct uring *u);
+
+/* Gives buffer `lease` back to the kernel, from the next enter on. */
+void uring_buffer_add(struct uring *u, uint16_t lease);
+
+/* Wishes that the operation with this code ended. */
+void uring_cancel_code(struct uring *u, uint64_t code);
+
+/* Enters the kernel once: submits everything, and waits for an event until the deadline. */
+void uring_enter(struct uring *u, uint64_t deadline_ns);
+
+/* --- the backend (uring.c) */
+
+/* Opens a ring again after io_open has failed, to name the step. "" if it works this time. */
+const char *uring_failing_step(const struct io_config *config);
+
+/* --- accepts (uring_accept.c) */
+
+void uring_accept(struct io *io, uint32_t accept);
+void uring_cancel_accepts(struct io *io);
+/* An accept's event; false if it is stale. */
+bool uring_accept_event(struct uring *u, uint64_t code, int32_t result);
+/* Whether the accept with this code is in flight with a cancel wished for. */
+bool uring_accept_cancelling(const struct uring *u, uint64_t code);
+/* A listener's poll has fired or ended. */
+void uring_listener_event(struct uring *u, uint32_t listener, int32_t result);
+/* Before the wait: arms what accepts in flight need. Returns false if there is something to do
+ * already, so that the turn must not wait. */
+bool uring_accepts_arm(struct uring *u);
+/* After it: completes accepts from listeners that are ready, as far as there is room. */
+void uring_accepts_take(struct uring *u);
+
+#endif

@@ -1,0 +1,439 @@
+/* The rig: open, close, the book of operations, and the turns. help_rig.h says how tests use it.
+ *
+ * The rig owns the ios, their listeners and buffers, and the world if the backend is the simulated
+ * one. An operation's number in the book is its token's slot, so finding it is one index; its
+ * generation is made from the number, so that a token with another number's generation is noticed.
+ */
+#include "conform/help_rig.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The longest that a test may wait for one condition. */
+#define WAIT_NS    UINT64_C(4000000000)
+#define WAIT_TURNS 2000000
+
+/* A real turn without completions waits at most so long: with one io every event of the test wakes
+ * it; with two, the other's events do not. */
+#define TURN_NS        50000000
+#define TURN_NS_OF_TWO 1000000
+
+/* So many empty turns of so long are quiet. Loopback delivers within microseconds. */
+#define QUIET_TURNS 3
+#define QUIET_NS    10000000
+
+#define CHILD_FAILED 3
+
+const struct io_backend *rig_backend;
+uint64_t rig_seed;
+bool rig_in_child;
+
+bool rig_simulated(void)
+{
+    return rig_backend == &io_backend_sim;
+}
+
+_Noreturn void rig_fail(const struct rig *rig, const char *format, ...)
+{
+    char text[400];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "backend %s, seed %llu, %llu completions so far: %s\n",
+            io_backend_name(rig_backend), (unsigned long long)rig_seed,
+            (unsigned long long)rig->completions, text);
+    if (rig_in_child) {
+        _exit(CHILD_FAILED);
+    }
+    fail();
+    abort(); /* fail() does not return, but does not say so */
+}
+
+/* ------------------------------------------------------------------------------- open and close */
+
+static void *must(void *memory)
+{
+    if (memory == NULL) {
+        perror("malloc");
+        abort();
+    }
+    return memory;
+}
+
+static void set_defaults(struct rig_setup *setup)
+{
+    setup->ios = setup->ios == 0 ? 1 : setup->ios;
+    setup->listeners = setup->listeners == 0 ? 1 : setup->listeners;
+    setup->backlog = setup->backlog == 0 ? 128 : setup->backlog;
+    setup->socks_max = setup->socks_max == 0 ? 64 : setup->socks_max;
+    setup->receive_bytes = setup->receive_bytes == 0 ? 4096 : setup->receive_bytes;
+    setup->receive_count = setup->receive_count == 0 ? 8 : setup->receive_count;
+    setup->batch = setup->batch == 0 ? RIG_BATCH_MAX : setup->batch;
+}
+
+static int open_io(struct rig *rig, uint32_t i)
+{
+    const struct rig_setup *setup = &rig->setup;
+    size_t bytes = (size_t)setup->receive_count * setup->receive_bytes;
+    /* aligned as the library's block is */
+    rig->buffers[i] = must(aligned_alloc(4096, (bytes + 4095) / 4096 * 4096));
+    struct io_config config = {
+        .world = rig->world,
+        .socks_max = setup->socks_max,
+        .listeners = rig->listeners,
+        .listeners_count = setup->listeners,
+        .receive_base = rig->buffers[i],
+        .receive_bytes = setup->receive_bytes,
+        .receive_count = setup->receive_count,
+    };
+    return io_open(rig_backend, &config, &rig->ios[i]);
+}
+
+static void make_world(struct rig *rig)
+{
+    if (!rig_simulated()) {
+        return;
+    }
+    if (rig_seed != 0) {
+        /* The faults that end a connection are the tests' own business. */
+        rig->faults = sim_options_swarm(rig_seed);
+        rig->faults.reset = 0;
+        rig->faults.half_close = 0;
+        rig->faults.accept_error = 0;
+    }
+    rig->world = sim_world_create(rig_seed, &rig->faults);
+}
+
+void rig_open(struct rig *rig, const struct rig_setup *setup)
+{
+    memset(rig, 0, sizeof *rig);
+    rig->setup = *setup;
+    set_defaults(&rig->setup);
+    make_world(rig);
+    struct berth_address any = {.family = BERTH_IPV4, .bytes = {127, 0, 0, 1}};
+    for (uint32_t i = 0; i < rig->setup.listeners; i++) {
+        int result =
+            io_listen(rig_backend, rig->world, &any, rig->setup.backlog, &rig->listeners[i]);
+        if (result != 0) {
+            rig_fail(rig, "io_listen: %d", result);
+        }
+    }
+    for (uint32_t i = 0; i < rig->setup.ios; i++) {
+        int result = open_io(rig, i);
+        if (result != 0) {
+            rig_fail(rig, "io_open: %d", result);
+        }
+    }
+}
+
+bool rig_opens(void)
+{
+    struct rig rig = {.setup = {.ios = 1}};
+    set_defaults(&rig.setup);
+    rig.setup.listeners = 0;
+    make_world(&rig);
+    int result = open_io(&rig, 0);
+    if (result == 0) {
+        io_close_all(rig.ios[0]);
+    } else {
+        fprintf(stderr, "io_open of %s: %s\n", io_backend_name(rig_backend), strerror(-result));
+    }
+    if (rig.world != NULL) {
+        sim_world_destroy(rig.world);
+    }
+    free(rig.buffers[0]);
+    return result == 0;
+}
+
+void rig_faults(struct rig *rig, const struct sim_options *more)
+{
+    if (rig->world == NULL) {
+        return;
+    }
+    struct sim_options *faults = &rig->faults;
+    faults->drop_more |= more->drop_more;
+    faults->cancel_loses |= more->cancel_loses;
+    faults->short_send |= more->short_send;
+    faults->no_buffer |= more->no_buffer;
+    faults->split |= more->split;
+    faults->accept_error |= more->accept_error;
+    sim_world_options(rig->world, faults);
+}
+
+void rig_close(struct rig *rig)
+{
+    for (uint32_t i = 0; i < rig->setup.ios; i++) {
+        io_cancel_accepts(rig->ios[i]);
+    }
+    RIG_UNTIL(rig, rig->flying == 0);
+    rig_return_held(rig);
+    for (uint32_t i = 0; i < rig->setup.ios; i++) {
+        assert_int_equal(io_leases_free(rig->ios[i]), rig->setup.receive_count);
+        io_close_all(rig->ios[i]);
+        free(rig->buffers[i]);
+    }
+    for (uint32_t i = 0; i < rig->setup.listeners; i++) {
+        if (rig->listeners[i].id >= 0) {
+            io_listener_close(rig_backend, rig->world, &rig->listeners[i]);
+        }
+    }
+    if (rig->world != NULL) {
+        sim_world_destroy(rig->world);
+    }
+    free(rig->ops);
+}
+
+/* ---------------------------------------------------------------------------------- operations */
+
+struct rig_op *rig_op(struct rig *rig, uint32_t op)
+{
+    return &rig->ops[op];
+}
+
+static uint32_t generation_of(uint32_t op)
+{
+    return (op * 2654435761u >> 7) & IO_GENERATION_MASK;
+}
+
+static uint32_t note(struct rig *rig, enum io_op kind, struct rig_end end, struct rig_bytes *into)
+{
+    if (rig->ops_count == rig->ops_room) {
+        rig->ops_room = rig->ops_room == 0 ? 64 : rig->ops_room * 2;
+        rig->ops = must(realloc(rig->ops, rig->ops_room * sizeof *rig->ops));
+    }
+    rig->ops[rig->ops_count] =
+        (struct rig_op){.kind = kind, .end = end, .flying = true, .into = into};
+    rig->flying++;
+    return rig->ops_count++;
+}
+
+static uint64_t token_of(const struct rig *rig, uint32_t op)
+{
+    return io_token(rig->ops[op].kind, generation_of(op), op);
+}
+
+uint32_t rig_accept(struct rig *rig, uint32_t io)
+{
+    uint32_t op = note(rig, IO_ACCEPT, (struct rig_end){.io = io, .sock = -1}, NULL);
+    io_accept(rig->ios[io], token_of(rig, op));
+    return op;
+}
+
+uint32_t rig_connect(struct rig *rig, uint32_t io, const struct berth_address *to)
+{
+    uint32_t op = note(rig, IO_CONNECT, (struct rig_end){.io = io, .sock = -1}, NULL);
+    int sock = io_connect(rig->ios[io], to, NULL, token_of(rig, op));
+    if (sock < 0) {
+        rig_fail(rig, "io_connect: %d", sock);
+    }
+    rig->ops[op].end.sock = sock;
+    return op;
+}
+
+uint32_t rig_receive(struct rig *rig, struct rig_end end, struct rig_bytes *into)
+{
+    uint32_t op = note(rig, IO_RECEIVE, end, into);
+    io_receive(rig->ios[end.io], end.sock, token_of(rig, op));
+    return op;
+}
+
+uint32_t rig_send_spans(struct rig *rig, struct rig_end end, const struct io_span *spans,
+                        uint32_t count)
+{
+    uint32_t op = note(rig, IO_SEND, end, NULL);
+    io_send(rig->ios[end.io], end.sock, spans, count, token_of(rig, op));
+    return op;
+}
+
+uint32_t rig_send(struct rig *rig, struct rig_end end, const void *bytes, uint32_t count)
+{
+    struct io_span span = {.data = bytes, .size = count};
+    return rig_send_spans(rig, end, &span, 1);
+}
+
+void rig_return_held(struct rig *rig)
+{
+    for (uint32_t i = 0; i < rig->held_count; i++) {
+        io_lease_return(rig->ios[rig->held[i].io], rig->held[i].lease);
+    }
+    rig->held_count = 0;
+}
+
+/* -------------------------------------------------------------------- completions and the laws */
+
+static bool in_list(int32_t result, const int *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (result == -list[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Law 10: the lists of io.h, again. */
+static bool is_listed(enum io_op kind, int32_t result)
+{
+    static const int accepts[] = {EMFILE, ENFILE, ENOBUFS,   ENOMEM, ECONNABORTED,
+                                  EPROTO, EPERM,  ECANCELED, EIO};
+    static const int connects[] = {ECONNREFUSED,  ETIMEDOUT,  EHOSTUNREACH, ENETUNREACH, ECONNRESET,
+                                   EADDRNOTAVAIL, EADDRINUSE, EACCES,       EPERM,       ENOBUFS,
+                                   ENOMEM,        ECANCELED,  EIO};
+    static const int receives[] = {ENOBUFS,     ECONNRESET, ETIMEDOUT, EPIPE, EHOSTUNREACH,
+                                   ENETUNREACH, ENOMEM,     ECANCELED, EIO};
+    static const int sends[] = {EPIPE,   ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH,
+                                ENOBUFS, ENOMEM,     ECANCELED, EIO};
+    switch (kind) {
+    case IO_ACCEPT:
+        return result >= 0 || in_list(result, accepts, sizeof accepts / sizeof *accepts);
+    case IO_CONNECT:
+        return result == 0 || in_list(result, connects, sizeof connects / sizeof *connects);
+    case IO_RECEIVE:
+        return result >= 0 || in_list(result, receives, sizeof receives / sizeof *receives);
+    case IO_SEND:
+        return result > 0 || in_list(result, sends, sizeof sends / sizeof *sends);
+    }
+    return false;
+}
+
+static void append(struct rig_bytes *into, const uint8_t *bytes, uint32_t count)
+{
+    if (into->size + count > into->room) {
+        into->room = (into->size + count) * 2;
+        into->bytes = must(realloc(into->bytes, into->room));
+    }
+    memcpy(into->bytes + into->size, bytes, count);
+    into->size += count;
+}
+
+static void take_lease(struct rig *rig, uint32_t io, const struct rig_op *op,
+                       const struct io_completion *completion)
+{
+    const uint8_t *base = rig->buffers[io];
+    size_t at = (size_t)(completion->data - base);
+    uint32_t size = (uint32_t)completion->result;
+    if (completion->lease >= rig->setup.receive_count || size > rig->setup.receive_bytes ||
+        at != (size_t)completion->lease * rig->setup.receive_bytes) {
+        rig_fail(rig, "lease %u: %u bytes at %zu of the block", completion->lease, size, at);
+    }
+    for (uint32_t i = 0; i < rig->held_count; i++) {
+        if (rig->held[i].io == io && rig->held[i].lease == completion->lease) {
+            rig_fail(rig, "law 7: lease %u was lent while it was held", completion->lease);
+        }
+    }
+    if (op->into != NULL) {
+        append(op->into, completion->data, size);
+    }
+    if (!rig->hold) {
+        io_lease_return(rig->ios[io], completion->lease);
+        return;
+    }
+    if (rig->held_count == RIG_HELD_MAX) {
+        rig_fail(rig, "more leases held than the rig has places for");
+    }
+    rig->held[rig->held_count++] = (struct rig_held){
+        .io = io, .lease = completion->lease, .data = completion->data, .size = size};
+}
+
+static void take(struct rig *rig, uint32_t io, const struct io_completion *completion)
+{
+    uint32_t number = io_token_slot(completion->token);
+    struct rig_op *op = number < rig->ops_count ? &rig->ops[number] : NULL;
+    if (op == NULL || io_token_op(completion->token) != op->kind || op->end.io != io ||
+        io_token_generation(completion->token) != generation_of(number)) {
+        rig_fail(rig, "law 12: no operation has the token %llx",
+                 (unsigned long long)completion->token);
+    }
+    bool more = (completion->flags & IO_MORE) != 0;
+    bool lease = (completion->flags & IO_LEASE) != 0;
+    if (!op->flying) {
+        rig_fail(rig, "law 1: operation %u (kind %d) completed again with %d", number, op->kind,
+                 completion->result);
+    }
+    if (!is_listed(op->kind, completion->result)) {
+        rig_fail(rig, "law 10: %d is no result of kind %d", completion->result, op->kind);
+    }
+    if (lease != (op->kind == IO_RECEIVE && completion->result > 0) || (more && !lease)) {
+        rig_fail(rig, "flags %u with result %d of kind %d", completion->flags, completion->result,
+                 op->kind);
+    }
+    op->result = completion->result;
+    op->listener = completion->listener;
+    op->pieces += more ? 1 : 0;
+    if (!more) {
+        op->flying = false;
+        op->finals++;
+        rig->flying--;
+    }
+    if (op->kind == IO_ACCEPT && completion->result >= 0) {
+        op->end.sock = completion->result;
+    }
+    if (lease) {
+        take_lease(rig, io, op, completion);
+    }
+}
+
+/* --------------------------------------------------------------------------------------- turns */
+
+static uint32_t reap_once(struct rig *rig, uint32_t i, uint64_t deadline_ns)
+{
+    uint32_t count = io_reap(rig->ios[i], rig->batch, rig->setup.batch, deadline_ns);
+    if (count > rig->setup.batch) {
+        rig_fail(rig, "io_reap gave %u completions, of %u", count, rig->setup.batch);
+    }
+    for (uint32_t k = 0; k < count; k++) {
+        rig->completions++;
+        take(rig, i, &rig->batch[k]);
+    }
+    return count;
+}
+
+uint32_t rig_turn(struct rig *rig)
+{
+    uint32_t count = 0;
+    uint64_t wait_ns = rig->setup.ios == 1 ? TURN_NS : TURN_NS_OF_TWO;
+    for (uint32_t i = 0; i < rig->setup.ios; i++) {
+        count += reap_once(rig, i, io_now(rig->ios[i]) + wait_ns);
+    }
+    rig->waits_turns++;
+    bool late = rig->world == NULL ? io_now(rig->ios[0]) - rig->waits_since_ns > WAIT_NS
+                                   : rig->waits_turns > WAIT_TURNS;
+    if (late) {
+        rig_fail(rig, "waited in vain until %s", rig->waits_for);
+    }
+    return count;
+}
+
+void rig_wait_begin(struct rig *rig, const char *condition)
+{
+    rig->waits_for = condition;
+    rig->waits_since_ns = io_now(rig->ios[0]);
+    rig->waits_turns = 0;
+}
+
+void rig_once(struct rig *rig)
+{
+    rig_wait_begin(rig, "one turn is over");
+    (void)rig_turn(rig);
+}
+
+void rig_quiet(struct rig *rig)
+{
+    uint32_t empty = 0;
+    rig_wait_begin(rig, "nothing more happens");
+    while (rig->world == NULL ? empty < QUIET_TURNS : !sim_world_idle(rig->world)) {
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < rig->setup.ios; i++) {
+            uint64_t deadline_ns = rig->world == NULL ? io_now(rig->ios[i]) + QUIET_NS : IO_FOREVER;
+            count += reap_once(rig, i, deadline_ns);
+        }
+        empty = count == 0 ? empty + 1 : 0;
+        if (++rig->waits_turns > WAIT_TURNS) {
+            rig_fail(rig, "it never became quiet");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+/* The conformance suite on the uring backend. Skipped only where it cannot be opened at all. */
+#include "conform/help_rig.h"
+
+/* CTest's code for a test that was skipped. */
+#define SKIPPED 77
+
+int main(void)
+{
+    rig_backend = &io_backend_uring;
+    return rig_opens() ? rig_run(rig_backend, 0) : SKIPPED;
+}
