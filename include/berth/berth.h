@@ -1,0 +1,366 @@
+/* Berth: servers (and clients) that speak a framed protocol over TCP.
+ *
+ * This header reads from top to bottom like a guide. The shortest server is examples/echo.c.
+ *
+ *   1  the laws            what you can rely on, and what is asked of you
+ *   2  protocol            your framing and your callbacks
+ *   3  configuration       limits and sizes, each with a safe default
+ *   4  a server's life     create, listen or connect, start, stop, wait, destroy
+ *   5  inside a callback   reply, send, close, and what a connection knows about itself
+ *   6  watching            the memory plan and the counters
+ *
+ * THE LAWS
+ *
+ *  1  A worker is one thread; its callbacks never overlap. A connection lives on one worker for
+ *     life.
+ *  2  on_open first, on_close(reason) last, each exactly once, nothing after. A reason is an enum
+ *     with a name.
+ *  3  A message is borrowed: its bytes are yours to read until the callback that got it returns.
+ *  4  A send keeps order, copies, and returns BERTH_E_WOULD_EXCEED rather than queue past the
+ *     limit; on_drained follows every BERTH_E_WOULD_EXCEED. Every message ends exactly once: by a
+ *     reply, or done without one. Replies leave in the order of their messages.
+ *  5  Close is allowed anywhere, also inside any callback; it is idempotent and asynchronous.
+ *     Half-close, drain and close wait until no message is unanswered and the queue is out, or
+ *     until their deadline.
+ *  6  A handle may be kept and copied anywhere while the server object lives: a stale one gives an
+ *     error value, never undefined behaviour.
+ *  7  Every wait has a deadline and every buffer a limit; both are in the configuration, with
+ *     units in their names.
+ *  8  A declared length never allocates: storage grows with the bytes that arrive, inside a byte
+ *     budget.
+ *  9  The library installs no signal handlers, writes no files, prints nothing and reads no
+ *     environment. (A failed assertion prints one line, and aborts.)
+ * 10  Nothing is allocated on the data path after start: pools only, sized by the configuration,
+ *     shown as a memory plan.
+ *
+ * WORDS. A parameter is *borrowed* (used during the call only), *taken* (the callee's from then on,
+ * even on error) or *lent* (used until a moment that is named). Threads: "worker" means inside a
+ * callback of the connection's own worker; "any" means any thread; "owner" means the thread that
+ * prepares the server, before berth_server_start and after berth_server_wait.
+ */
+#ifndef BERTH_BERTH_H
+#define BERTH_BERTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <berth/address.h>
+#include <berth/error.h>
+#include <berth/frame.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct berth_server;
+struct berth_conn; /* an open connection; a pointer to one is valid from on_open to on_close */
+
+/* ======================================================================================= protocol
+ *
+ * A protocol is a framing (berth/frame.h) and up to five callbacks; those you leave NULL are not
+ * called. The struct is lent to berth_listen or berth_connect until the server is destroyed.
+ */
+
+/* Why a connection ended: on_close's second argument. */
+#define BERTH_REASONS(X)                                                                           \
+    X(BERTH_REASON_PEER, 1, "the peer ended the stream")                                           \
+    X(BERTH_REASON_TRUNCATED, 2, "the peer ended the stream inside a message")                     \
+    X(BERTH_REASON_RESET, 3, "the peer reset the connection")                                      \
+    X(BERTH_REASON_REFUSED, 4, "the peer sent bytes that are no frame")                            \
+    X(BERTH_REASON_LOCAL, 5, "closed by the program")                                              \
+    X(BERTH_REASON_STOP, 6, "the server stopped")                                                  \
+    X(BERTH_REASON_DEADLINE, 7, "a deadline passed while the connection was closing")              \
+    X(BERTH_REASON_MEMORY, 8, "no memory was left for a message in parts")                         \
+    X(BERTH_REASON_SYSTEM, 9, "the system reported an error")
+
+enum berth_reason {
+#define BERTH_REASON_ENUM(name, value, text) name = (value),
+    BERTH_REASONS(BERTH_REASON_ENUM)
+#undef BERTH_REASON_ENUM
+};
+
+/* The text of a reason. Static memory. Any thread. */
+const char *berth_reason_text(enum berth_reason reason);
+
+struct berth_protocol {
+    struct berth_framing framing;
+    void *context; /* yours; berth_conn_context gives it back */
+
+    /* A connection is there: accepted, or connected. */
+    void (*on_open)(struct berth_conn *conn);
+
+    /* One or more whole messages came, in order. They are borrowed until this returns. A message
+     * that is not answered by then is done without a reply. */
+    void (*on_messages)(struct berth_conn *conn, const struct berth_message *messages,
+                        size_t count);
+
+    /* The same one at a time, for programs that prefer it: called for each message of a batch.
+     * Set one of the two. */
+    void (*on_message)(struct berth_conn *conn, const struct berth_message *message);
+
+    /* After a BERTH_E_WOULD_EXCEED: the queue is below send_low_bytes again. */
+    void (*on_drained)(struct berth_conn *conn);
+
+    /* The connection has ended. Everything in conn may be read for the last time here. */
+    void (*on_close)(struct berth_conn *conn, enum berth_reason reason);
+
+    /* An outgoing connection could not be made, after all its attempts: no on_open came and no
+     * on_close will. `user` is from berth_connect_options; system is the last errno. */
+    void (*on_connect_failed)(struct berth_server *server, void *user, int system,
+                              uint32_t attempts);
+};
+
+/* =================================================================================== configuration
+ *
+ * Fill a struct with berth_config_init, then change what you know better. Every size is in bytes,
+ * every time in milliseconds.
+ */
+
+enum berth_backend {
+    BERTH_BACKEND_AUTO = 0, /* io_uring where this kernel passes a self-test, otherwise epoll */
+    BERTH_BACKEND_URING = 1,
+    BERTH_BACKEND_EPOLL = 2,
+};
+
+struct berth_config {
+    size_t struct_bytes; /* set by berth_config_init; lets the struct grow in later versions */
+
+    enum berth_backend backend;
+
+    /* Threads, 1 to 1023. 0 (default): one for each CPU that the process may run on. */
+    uint32_t workers;
+
+    /* Accepted connections served at once, over all workers, 1 to 4,000,000; default 1,000. The
+     * next one waits in the listening socket's queue until one leaves. */
+    uint32_t connections_max;
+
+    /* Outgoing connections at once, over all workers; default 0. */
+    uint32_t connects_max;
+
+    /* The most bytes of one receive operation, 1 to 1 MiB; default 73,728. Small messages do not
+     * mind a large one: many fit. */
+    uint32_t receive_bytes;
+
+    /* Receive buffers per worker, shared by its connections (an idle connection holds none):
+     * a power of two, 2 to 32,768; default 64. Few and warm beats many. */
+    uint32_t receive_buffers;
+
+    /* The most bytes of one send operation, 1 to 1 GiB; default 256 KiB. */
+    uint32_t send_bytes;
+
+    /* While more than send_high_bytes wait to be sent on a connection, it is not read; below
+     * send_low_bytes it is read again. Default 256 KiB and 64 KiB. */
+    uint32_t send_high_bytes;
+    uint32_t send_low_bytes;
+
+    /* What may wait on one connection; beyond it a send returns BERTH_E_WOULD_EXCEED. Must exceed
+     * send_high_bytes by the replies to one turn's messages; default 4 MiB. */
+    uint32_t send_max_bytes;
+
+    /* Memory per worker for queued replies and for messages that came in parts. Reserved, not
+     * touched, until needed. 0 (default): from the other settings; see berth_plan. */
+    uint64_t pool_bytes;
+
+    /* The most of one connection's input worked on before the others get their turn: bytes, and
+     * messages; default 256 KiB and 4,096. */
+    uint32_t turn_bytes;
+    uint32_t turn_messages;
+
+    /* After the last reply the peer has this long to end its side, so that nothing it still sends
+     * turns the close into a reset that destroys the reply; default 2,000. */
+    uint32_t linger_timeout_ms;
+
+    /* berth_server_stop: after this long, what is still open is cut; default 5,000. */
+    uint32_t stop_timeout_ms;
+
+    /* When the system is out of descriptors or memory, accepting pauses this long or until a
+     * connection ends; default 50. */
+    uint32_t accept_pause_ms;
+
+    /* Events worth a line in a log: which backend and why, a clipped backlog, a pause for lack of
+     * descriptors. At most a few a second. Called on any worker, and on the owner's thread; the
+     * text is borrowed and has no newline. */
+    void (*on_log)(void *context, const char *text);
+    void *log_context;
+};
+
+/* Fills in the defaults. Any thread. */
+void berth_config_init(struct berth_config *config);
+
+/* ================================================================================== a server's
+ * life
+ *
+ * Owner's thread, in this order: create, listen and connect as often as needed, start; then stop
+ * (from anywhere), wait, destroy. One program may have any number of servers.
+ */
+
+/* Checks the configuration, chooses the backend and reserves the memory. Borrows config.
+ * BERTH_E_INVALID (error->setting is the field's name), BERTH_E_MEMORY, BERTH_E_UNSUPPORTED (the
+ * backend asked for does not work here), BERTH_E_SYSTEM. *out is set only on success. */
+int berth_server_create(struct berth_server **out, const struct berth_config *config,
+                        struct berth_error *error);
+
+struct berth_listen_options {
+    struct berth_address address;          /* port 0: any free port; BERTH_ANY: both families */
+    const struct berth_protocol *protocol; /* lent until destroy */
+    int backlog; /* connections that may wait to be accepted; 0 is 4,096. The system may clip it */
+};
+
+/* Opens a listening socket; clients can queue from here on and are served after start. Before
+ * start only; at most 64 per server. The socket is shared by all workers. On success *bound (may
+ * be NULL) is the real address. BERTH_E_INVALID, BERTH_E_SYSTEM, BERTH_E_STATE. */
+int berth_listen(struct berth_server *server, const struct berth_listen_options *options,
+                 struct berth_address *bound, struct berth_error *error);
+
+struct berth_connect_options {
+    struct berth_address address;          /* where to */
+    struct berth_address local;            /* where from; BERTH_FAMILY_NONE: the system chooses */
+    const struct berth_protocol *protocol; /* lent until destroy */
+    void *user;                            /* yours; berth_conn_user gives it back */
+    uint32_t worker;                       /* which worker; taken modulo their number */
+    uint32_t delay_ms;                     /* wait this long before the first attempt */
+    uint32_t timeout_ms;                   /* the most for one attempt; 0 is 10,000 */
+    uint32_t attempts;                     /* in all; 0 is 1 */
+    uint32_t retry_ms;     /* wait before the second attempt, doubled for each that follows, with
+                              up to half of it taken off at random; 0 is 10 */
+    uint32_t retry_max_ms; /* the most that doubling comes to; 0 is 1,000 */
+};
+
+/* Makes an outgoing connection, with retries. It ends in on_open, or in on_connect_failed. Before
+ * start (owner's thread), or on a worker, for itself (options->worker is then ignored).
+ * Borrows options. BERTH_E_INVALID, BERTH_E_FULL (connects_max), BERTH_E_STATE (stopping). */
+int berth_connect(struct berth_server *server, const struct berth_connect_options *options);
+
+/* Starts the workers. Returns when all of them serve. BERTH_E_SYSTEM, BERTH_E_MEMORY; then none
+ * runs, and the server can only be destroyed. */
+int berth_server_start(struct berth_server *server, struct berth_error *error);
+
+/* Begins an orderly end: stop accepting, serve what already waits in the queue, answer what was
+ * received, send it, close; within stop_timeout_ms. A second call cuts at once. Any thread;
+ * async-signal-safe. */
+void berth_server_stop(struct berth_server *server);
+
+/* Waits until every worker has ended, which is after berth_server_stop. With timeout_ms below 0 it
+ * waits for ever. true if they have ended. Owner's thread. */
+bool berth_server_wait(struct berth_server *server, int64_t timeout_ms);
+
+/* Frees everything. The server must not be running. NULL is allowed. Owner's thread. */
+void berth_server_destroy(struct berth_server *server);
+
+/* ================================================================================ inside a
+ * callback
+ *
+ * All on the connection's worker.
+ */
+
+/* Answers a message with `size` bytes, framed with the connection's framing; copies. Messages of a
+ * batch are answered in order: an answer ends every message before it without a reply, and a
+ * message that has ended cannot be answered.
+ * BERTH_E_CLOSED, BERTH_E_STATE (already ended), BERTH_E_TOO_LARGE, BERTH_E_FRAME (holds the
+ * delimiter), BERTH_E_WOULD_EXCEED. */
+int berth_reply(struct berth_conn *conn, const struct berth_message *message, const void *data,
+                size_t size);
+
+/* The same without a copy: returns room for exactly `size` bytes of reply, framed and queued
+ * already; write them before the callback returns. NULL where berth_reply would fail, with the
+ * error in *err (may be NULL). With a delimiter it is you who must not write one. */
+void *berth_reply_space(struct berth_conn *conn, const struct berth_message *message, size_t size,
+                        int *err);
+
+/* Sends a message that answers nothing; copies. It leaves behind what was queued before. Also from
+ * on_open and on_drained, and to any other connection of the same worker. Errors as berth_reply. */
+int berth_send(struct berth_conn *conn, const void *data, size_t size);
+void *berth_send_space(struct berth_conn *conn, size_t size, int *err);
+
+/* Begins to close: what is queued is sent, then the connection ends, at the latest after
+ * linger_timeout_ms. Messages not yet handed over are dropped. Idempotent. */
+void berth_close(struct berth_conn *conn);
+
+/* A name for the connection that outlives it: 10 bits worker, 22 bits slot, 32 bits generation.
+ * Never 0. */
+typedef uint64_t berth_handle;
+berth_handle berth_conn_handle(const struct berth_conn *conn);
+
+/* The connection of a handle, if it lives on the calling worker (`peer` is any connection of it)
+ * and is open; otherwise NULL. */
+struct berth_conn *berth_conn_find(struct berth_conn *peer, berth_handle handle);
+
+/* What a connection knows. None fails. */
+void *berth_conn_context(const struct berth_conn *conn);       /* its protocol's */
+void *berth_conn_user(const struct berth_conn *conn);          /* NULL until set */
+void berth_conn_set_user(struct berth_conn *conn, void *user); /* yours; not freed */
+struct berth_server *berth_conn_server(const struct berth_conn *conn);
+uint32_t berth_conn_worker(const struct berth_conn *conn);           /* 0 to workers - 1 */
+uint64_t berth_conn_now_ns(const struct berth_conn *conn);           /* monotonic, of this turn */
+uint64_t berth_conn_random(struct berth_conn *conn);                 /* 64 bits, not for secrets */
+uint32_t berth_conn_queued_bytes(const struct berth_conn *conn);     /* waiting to be sent */
+uint32_t berth_conn_connect_attempts(const struct berth_conn *conn); /* outgoing: until it was */
+
+/* The peer's address. false if the system no longer knows it: a client may be gone before it was
+ * accepted. Costs a system call. */
+bool berth_conn_peer(const struct berth_conn *conn, struct berth_address *out);
+
+/* One sentence on how the connection ended, for a log; names the refused field and shows its
+ * bytes. In on_close. Returns `out`. */
+const char *berth_conn_why(const struct berth_conn *conn, char *out, size_t bytes);
+
+/* =========================================================================================
+ * watching */
+
+/* What the configuration costs. Filled at create; "reserved" is address space, which becomes
+ * memory only as it is used. */
+struct berth_plan {
+    const char *backend; /* "uring" or "epoll"; static text */
+    uint32_t workers;
+    uint32_t connections_per_worker; /* slots */
+    uint64_t slots_bytes;            /* per worker: the table of connections */
+    uint64_t receive_bytes;          /* per worker: receive buffers */
+    uint64_t pool_bytes;             /* per worker: queued replies and messages in parts */
+    uint64_t other_bytes;            /* per worker: sockets, timers, completions */
+    uint64_t reserved_bytes;         /* all workers together */
+};
+
+/* Any thread, after create. */
+void berth_plan(const struct berth_server *server, struct berth_plan *out);
+
+/* Counters since start, over all workers. */
+#define BERTH_STATS(X)                                                                             \
+    X(accepted, "connections accepted")                                                            \
+    X(connected, "outgoing connections made")                                                      \
+    X(connect_retries, "connection attempts that failed and were tried again")                     \
+    X(connect_failures, "outgoing connections given up")                                           \
+    X(closed, "connections ended")                                                                 \
+    X(refused, "connections closed for bytes that are no frame")                                   \
+    X(resets, "connections reset by the peer")                                                     \
+    X(messages_in, "messages received whole")                                                      \
+    X(messages_out, "messages queued to be sent")                                                  \
+    X(bytes_in, "bytes received")                                                                  \
+    X(bytes_out, "bytes sent")                                                                     \
+    X(bytes_copied_in, "received bytes copied because their frame came in parts")                  \
+    X(receives, "receive operations that brought bytes")                                           \
+    X(sends, "send operations")                                                                    \
+    X(turns, "turns of the workers' loops")                                                        \
+    X(enters, "system calls that wait or submit")                                                  \
+    X(accept_errors, "accepts that failed")                                                        \
+    X(accept_pauses, "pauses of accepting for lack of descriptors or memory")                      \
+    X(receive_parks, "receives that found no buffer free and waited")                              \
+    X(send_pauses, "times that a connection was not read because its queue was full")              \
+    X(stale_completions, "completions of connections that had ended, dropped")
+
+struct berth_stats {
+    uint64_t connections_open; /* now, accepted and outgoing */
+    uint64_t connections_most; /* the most accepted connections at once */
+#define BERTH_STATS_FIELD(name, text) uint64_t name;
+    BERTH_STATS(BERTH_STATS_FIELD)
+#undef BERTH_STATS_FIELD
+};
+
+/* Any thread, while the server object lives. A running server's numbers are each right and
+ * together a moment apart. */
+void berth_server_stats(const struct berth_server *server, struct berth_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

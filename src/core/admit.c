@@ -1,0 +1,102 @@
+/* Admission: who may come in, and when.
+ *
+ * A permit is the right to serve one accepted connection; the server has connections_max of them in
+ * one counter. A worker takes permits, a few at a time, and keeps one accept in flight for each it
+ * holds; the permit goes over to the connection that the accept brings, and comes back when that
+ * ends. So no accept is ever started for a client that could not be served, and who is not served
+ * waits in the listening socket's queue. Accepts are not tied to a listening socket (io.h), and
+ * every worker accepts from all of them: as long as any worker has a permit, any client is taken.
+ * A worker whose connection ends uses the permit itself, so nobody has to be woken.
+ *
+ * When the system has no descriptor or memory left, accepting pauses until a connection of this
+ * worker ends or a short timer runs out. All O(1).
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "core/core.h"
+
+/* Accepts in flight per worker: enough that a burst is taken in one turn. With few permits each
+ * worker leaves some for the others. */
+static uint32_t accepts_wanted(const struct worker *worker)
+{
+    const struct berth_config *config = &worker->server->config;
+    uint32_t share = config->connections_max / (2 * config->workers);
+    return share < 1 ? 1 : share > IO_ACCEPTS_MAX ? IO_ACCEPTS_MAX : share;
+}
+
+static bool take_permit(struct berth_server *server)
+{
+    int64_t left = atomic_load_explicit(&server->permits, memory_order_relaxed);
+    while (left > 0) {
+        if (atomic_compare_exchange_weak_explicit(&server->permits, &left, left - 1,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void admit_fill(struct worker *worker)
+{
+    struct berth_server *server = worker->server;
+    bool accepts = worker->phase == WORKER_RUNNING || worker->queue_open;
+    if (server->listeners_count == 0 || worker->accept_paused || !accepts) {
+        admit_give_back(worker);
+        return;
+    }
+    uint32_t wanted = accepts_wanted(worker);
+    while (worker->accepts_in_flight < wanted &&
+           worker->accepts_in_flight < slots_free_count(&worker->slots)) {
+        if (worker->permits > 0) {
+            worker->permits--;
+        } else if (!take_permit(server)) {
+            break;
+        }
+        worker->accepts_in_flight++;
+        io_accept(worker->io, io_token(IO_ACCEPT, 0, 0));
+    }
+    admit_give_back(worker);
+}
+
+void admit_give_back(struct worker *worker)
+{
+    if (worker->permits > 0) {
+        atomic_fetch_add_explicit(&worker->server->permits, worker->permits, memory_order_relaxed);
+        worker->permits = 0;
+    }
+}
+
+void admit_pause(struct worker *worker, int error)
+{
+    if (worker->accept_paused || worker->phase > WORKER_STOPPING) {
+        return;
+    }
+    worker->accept_paused = true;
+    STAT_ADD(worker, accept_pauses, 1);
+    uint32_t pause_ms = worker->server->config.accept_pause_ms;
+    wheel_set(&worker->wheel, &worker->accept_timer, worker->now_ns + pause_ms * NS_PER_MS);
+    io_cancel_accepts(worker->io); /* the others in flight would fail one by one */
+    server_log(worker->server, worker->now_ns,
+               "accepting pauses for up to %u ms: %s; clients wait in the queue", pause_ms,
+               strerror(error));
+}
+
+void admit_resume(struct worker *worker)
+{
+    worker->accept_paused = false;
+    wheel_cancel(&worker->wheel, &worker->accept_timer);
+    admit_fill(worker);
+}
+
+/* A connection with a permit has ended: its permit is this worker's to use. */
+void admit_connection_ended(struct worker *worker)
+{
+    worker->permits++;
+    if (worker->accept_paused) {
+        admit_resume(worker); /* a descriptor is free again */
+    } else {
+        admit_fill(worker);
+    }
+}

@@ -1,0 +1,185 @@
+/* A connection: its slot, its states, its names, and what it tells about itself.
+ *
+ * A slot is taken when a connection is accepted or asked for, and given back when its socket is
+ * closed and nothing is in flight (close.c); until then its generation keeps every token and handle
+ * of an earlier life from reaching it. The worker owns the slot; the program may use the pointer
+ * between on_open and on_close. Everything here is O(1).
+ *
+ * The states move as this table allows and not otherwise:
+ *
+ *   FREE -> CONNECTING -> OPEN -> DRAINING -> LINGERING -> JOINING -> FREE
+ *           CONNECTING -> JOINING             (given up; or cut while it was tried)
+ *           OPEN, DRAINING -> JOINING         (reset, cut, no need to linger)
+ */
+#include <string.h>
+
+#include "base/assert.h"
+#include "core/core.h"
+
+#define BIT(state) (1u << (state))
+
+static const uint8_t state_next[CONN_STATES] = {
+    [CONN_FREE] = BIT(CONN_CONNECTING) | BIT(CONN_OPEN),
+    [CONN_CONNECTING] = BIT(CONN_OPEN) | BIT(CONN_JOINING) | BIT(CONN_FREE),
+    [CONN_OPEN] = BIT(CONN_DRAINING) | BIT(CONN_JOINING),
+    [CONN_DRAINING] = BIT(CONN_LINGERING) | BIT(CONN_JOINING),
+    [CONN_LINGERING] = BIT(CONN_JOINING),
+    [CONN_JOINING] = BIT(CONN_FREE),
+};
+
+void conn_state(struct berth_conn *conn, enum conn_state to)
+{
+    BERTH_ASSERT((state_next[conn->state] & BIT(to)) != 0);
+    conn->state = (uint8_t)to;
+}
+
+struct berth_conn *conn_take(struct worker *worker, const struct speaker *speaker)
+{
+    uint32_t slot = slots_take(&worker->slots);
+    if (slot == SLOTS_NONE) {
+        return NULL;
+    }
+    if (slot >= worker->slots_high) {
+        worker->slots_high = slot + 1;
+    }
+    struct berth_conn *conn = &worker->conns[slot];
+    BERTH_ASSERT(conn->state == CONN_FREE);
+    memset(conn, 0, sizeof *conn);
+    conn->worker = worker;
+    conn->speaker = speaker;
+    conn->sock = -1;
+    conn->slot = slot;
+    conn->generation = slots_generation(&worker->slots, slot);
+    conn->plan = NO_PLAN;
+    conn->timer.kind = TIMER_CONN;
+    return conn;
+}
+
+void conn_give(struct berth_conn *conn)
+{
+    BERTH_ASSERT(conn->sock == -1);
+    BERTH_ASSERT(conn->input == NULL);
+    BERTH_ASSERT(conn->out.first == NULL);
+    BERTH_ASSERT(!link_is_in(&conn->attend));
+    BERTH_ASSERT(!link_is_in(&conn->parked));
+    BERTH_ASSERT(!link_is_in(&conn->held));
+    BERTH_ASSERT(!wheel_is_set(&conn->timer));
+    conn_state(conn, CONN_FREE);
+    slots_give(&conn->worker->slots, conn->slot);
+}
+
+/* A connected socket begins its life: counted, told to the program, received from. */
+void conn_opened(struct berth_conn *conn)
+{
+    struct worker *worker = conn->worker;
+    conn_state(conn, CONN_OPEN);
+    atomic_fetch_add_explicit(&worker->server->open, 1, memory_order_relaxed);
+    if (conn->speaker->protocol.on_open != NULL) {
+        conn->speaker->protocol.on_open(conn);
+    }
+    receive_update(conn);
+    worker->unswept = worker->phase >= WORKER_STOPPING; /* what it has sent is to be answered */
+}
+
+uint64_t conn_token(const struct berth_conn *conn, enum io_op op)
+{
+    return io_token(op, conn->generation, conn->slot);
+}
+
+struct berth_conn *conn_of_token(struct worker *worker, uint64_t token)
+{
+    uint32_t slot = io_token_slot(token);
+    if (slot < worker->slots.count) {
+        struct berth_conn *conn = &worker->conns[slot];
+        if (conn->state != CONN_FREE &&
+            (conn->generation & IO_GENERATION_MASK) == io_token_generation(token)) {
+            return conn;
+        }
+    }
+    STAT_ADD(worker, stale_completions, 1);
+    return NULL;
+}
+
+/* -------------------------------------------------------------------------- the program's
+ * questions */
+
+#define HANDLE_SLOT_SHIFT   32
+#define HANDLE_WORKER_SHIFT 54
+
+berth_handle berth_conn_handle(const struct berth_conn *conn)
+{
+    /* worker + 1, so that no handle is 0 */
+    return (uint64_t)(conn->worker->index + 1) << HANDLE_WORKER_SHIFT |
+           (uint64_t)conn->slot << HANDLE_SLOT_SHIFT | conn->generation;
+}
+
+struct berth_conn *berth_conn_find(struct berth_conn *peer, berth_handle handle)
+{
+    struct worker *worker = peer->worker;
+    BERTH_ASSERT(worker_current() == worker);
+    uint32_t slot = (uint32_t)(handle >> HANDLE_SLOT_SHIFT) & SLOTS_MAX;
+    if (handle >> HANDLE_WORKER_SHIFT != worker->index + 1 ||
+        !slots_holds(&worker->slots, slot, (uint32_t)handle)) {
+        return NULL;
+    }
+    struct berth_conn *conn = &worker->conns[slot];
+    return conn->state == CONN_OPEN ? conn : NULL;
+}
+
+void *berth_conn_context(const struct berth_conn *conn)
+{
+    return conn->speaker->protocol.context;
+}
+
+void *berth_conn_user(const struct berth_conn *conn)
+{
+    return conn->user;
+}
+
+void berth_conn_set_user(struct berth_conn *conn, void *user)
+{
+    conn->user = user;
+}
+
+struct berth_server *berth_conn_server(const struct berth_conn *conn)
+{
+    return conn->worker->server;
+}
+
+uint32_t berth_conn_worker(const struct berth_conn *conn)
+{
+    return conn->worker->index;
+}
+
+uint64_t berth_conn_now_ns(const struct berth_conn *conn)
+{
+    return conn->worker->now_ns;
+}
+
+uint64_t berth_conn_random(struct berth_conn *conn)
+{
+    return io_random(conn->worker->io);
+}
+
+uint32_t berth_conn_queued_bytes(const struct berth_conn *conn)
+{
+    return conn->out.bytes;
+}
+
+uint32_t berth_conn_connect_attempts(const struct berth_conn *conn)
+{
+    return conn->plan == NO_PLAN ? 0 : conn->worker->plans[conn->plan].attempts;
+}
+
+bool berth_conn_peer(const struct berth_conn *conn, struct berth_address *out)
+{
+    if (conn->sock >= 0 && io_peer(conn->worker->io, conn->sock, out)) {
+        return true;
+    }
+    const struct refusal *refusal = close_refusal_of(conn);
+    if (refusal == NULL || refusal->peer.family == BERTH_FAMILY_NONE) {
+        return false;
+    }
+    *out = refusal->peer;
+    return true;
+}

@@ -1,0 +1,344 @@
+/* What the files of core share: the server, its workers, and a connection. Nothing outside this
+ * folder includes it but tests.
+ *
+ * A newcomer reads listener.c, admit.c, conn.c, receive.c, dispatch.c, send.c, close.c, in the
+ * order in which a message goes through them; worker.c is the loop that calls them all.
+ */
+#ifndef BERTH_CORE_CORE_H
+#define BERTH_CORE_CORE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <berth/berth.h>
+
+#include "base/list.h"
+#include "buf/chain.h"
+#include "buf/pool.h"
+#include "ds/slots.h"
+#include "ds/wheel.h"
+#include "io/io.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+
+/* Completions fetched by one reap: a turn's worth. More wait in the backend for the next turn. */
+#define TURN_COMPLETIONS 256
+
+/* Messages handed to a callback at once, and bytes looked at for them. Both keep a batch inside the
+ * first-level cache's reach while it is decoded, handled and answered. */
+#define BATCH_MESSAGES 256
+#define BATCH_BYTES    (64u * 1024)
+
+/* What a reply may add to its message without a second slab: a header and an id. */
+#define REPLY_EXTRA 16
+
+/* Accounts of refused bytes kept for on_close, per worker: under an attack with more than these at
+ * once the oldest lose their details, never their reason. */
+#define REFUSALS_KEPT 256
+
+#define NO_PLAN UINT32_MAX
+
+/* Handles: 10 bits worker, 22 bits slot, 32 bits generation. */
+#define WORKERS_MAX 1023
+#define SLOTS_MAX   ((UINT32_C(1) << 22) - 1)
+
+/* ----------------------------------------------------------------------------------- a connection
+ */
+
+enum conn_state {
+    CONN_FREE = 0,
+    CONN_CONNECTING, /* outgoing, not there yet: between attempts, or in one */
+    CONN_OPEN,       /* messages flow */
+    CONN_DRAINING,   /* no more messages; what is queued is being sent */
+    CONN_LINGERING,  /* all is sent and our end shut; the peer's end is awaited */
+    CONN_JOINING,    /* everything was cancelled; what is in flight is awaited */
+    CONN_STATES,
+};
+
+#define CF_PERMIT        0x0001u /* holds one of connections_max */
+#define CF_INPUT_ENDED   0x0002u /* no more bytes will be received (end of stream, or stop) */
+#define CF_CLOSE         0x0004u /* the program asked for a close */
+#define CF_STOP          0x0008u /* the server stops: end when all that was received is answered */
+#define CF_EXCEEDED      0x0010u /* an on_drained is owed */
+#define CF_BLOCKED_HIGH  0x0020u /* too much is queued: nothing is handed to the program */
+#define CF_BLOCKED_SPACE 0x0040u /* the pool has no room for replies; stands in worker.short_of */
+#define CF_AGAIN         0x0080u /* used up its share of the turn; stands in worker.again */
+#define CF_CANCELLING    0x0100u /* the receive in flight was cancelled, by us */
+#define CF_RESET         0x0200u /* close with a reset */
+#define CF_GONE          0x0400u /* the peer is gone: nothing can be sent */
+#define CF_BLOCKED       (CF_BLOCKED_HIGH | CF_BLOCKED_SPACE | CF_AGAIN)
+
+struct berth_conn {
+    struct worker *worker;
+    const struct speaker *speaker;
+    int32_t sock; /* -1: none */
+    uint32_t slot;
+    uint32_t generation;
+    uint16_t flags;
+    uint8_t state;  /* enum conn_state */
+    uint8_t reason; /* enum berth_reason, once known; 0 before */
+
+    /* Received and not handed over: the beginning of a frame, or more while blocked. */
+    uint8_t *input; /* a piece of the pool, or NULL */
+    uint32_t input_size;
+    uint32_t input_start; /* the first byte that is still wanted */
+    uint32_t input_bytes;
+    uint32_t need;    /* bytes of the first frame, as far as it has said; 0: not known */
+    uint32_t scanned; /* of the first frame's bytes, in the decoder's keeping */
+
+    struct chain out;
+
+    uint32_t turn; /* the turn that the two counts below belong to */
+    uint32_t turn_bytes;
+    uint32_t turn_messages;
+
+    uint32_t plan;    /* outgoing: index in worker.plans, else NO_PLAN */
+    int32_t system;   /* errno behind the reason, or 0 */
+    uint32_t refused; /* number of the refusal's account + 1, or 0: see close.c */
+
+    struct link attend; /* in worker.attend: something to do at the end of the turn */
+    struct link parked; /* in worker.parked: waits for a receive buffer */
+    struct link held;   /* in worker.again or worker.short_of */
+    struct wheel_timer timer;
+    void *user;
+};
+
+/* "Idle connection: one slot of at most 256 bytes" (design). */
+_Static_assert(sizeof(struct berth_conn) <= 256, "a slot must stay within four cache lines");
+
+/* A protocol as core uses it: a copy, with what can be known once known once. */
+enum fast_header { FAST_NONE, FAST_LITTLE_32, FAST_BIG_32 };
+
+struct speaker {
+    const struct berth_protocol *given; /* to find it again */
+    struct berth_protocol protocol;
+    enum fast_header fast;
+    struct speaker *next;
+};
+
+/* What an outgoing connection must remember between its attempts. */
+struct plan {
+    struct berth_connect_options options;
+    uint32_t attempts;
+    bool timed_out; /* the attempt in flight was cancelled by its timer */
+};
+
+/* What is kept of refused bytes until on_close. */
+struct refusal {
+    struct berth_frame frame;
+    struct berth_address peer; /* the system forgets it once the peer has gone */
+};
+
+/* -------------------------------------------------------------------------------------- a worker
+ */
+
+enum worker_phase {
+    WORKER_RUNNING,
+    WORKER_STOPPING, /* what has already arrived is served; connections end */
+    WORKER_CUT,      /* the deadline is over, or a second stop: everything is cancelled */
+    WORKER_ENDED,
+};
+
+struct worker_stats {
+#define WORKER_STATS_FIELD(name, text) _Atomic uint64_t name;
+    BERTH_STATS(WORKER_STATS_FIELD)
+#undef WORKER_STATS_FIELD
+};
+
+/* Only the worker's thread writes; others read whole values. */
+#define STAT_ADD(worker, name, count)                                                              \
+    atomic_store_explicit(&(worker)->stats.name,                                                   \
+                          atomic_load_explicit(&(worker)->stats.name, memory_order_relaxed) +      \
+                              (uint64_t)(count),                                                   \
+                          memory_order_relaxed)
+
+struct worker {
+    struct berth_server *server;
+    struct io *io;
+    uint64_t now_ns;
+    uint32_t turn;
+    uint32_t index;
+
+    /* The batch that a callback is looking at. */
+    struct berth_conn *batch_conn; /* NULL outside on_messages */
+    uint32_t batch_count;
+    uint32_t batch_next; /* the first message that has not ended */
+    struct berth_message batch[BATCH_MESSAGES];
+
+    struct list attend;
+    struct list parked;
+    struct list again;
+    struct list short_of; /* of pool space for replies */
+
+    struct berth_conn *conns;
+    struct slots slots;
+    uint32_t slots_high; /* slots from here on were never used */
+    struct pool pool;
+    struct wheel wheel;
+
+    struct plan *plans;
+    struct slots plan_slots;
+
+    /* accepting: listener.c, admit.c */
+    uint32_t permits;           /* held and not in use by an accept in flight */
+    uint32_t accepts_in_flight; /* each uses a permit */
+    bool accept_paused;
+    struct wheel_timer accept_timer;
+
+    /* ending: worker.c */
+    enum worker_phase phase;
+    bool queue_open;     /* stopping: clients that wait in the listening sockets are still taken */
+    bool unswept;        /* stopping: some connection has not been told to end */
+    uint32_t busy_turns; /* since the last sweep */
+    uint32_t stop_seen;
+    struct wheel_timer stop_timer;
+    struct wheel_timer space_timer; /* somebody waits for pool space for too long */
+
+    struct refusal *refusals; /* a ring: close.c */
+    uint32_t refusals_next;
+
+    uint64_t messages_out; /* published once a turn */
+    struct worker_stats stats;
+    struct io_completion completions[TURN_COMPLETIONS];
+
+    /* memory, and the thread */
+    uint8_t *block;
+    uint8_t *receive_base;
+    pthread_t thread;
+    bool thread_runs;
+    _Atomic(struct io *) wake; /* whom berth_server_stop wakes; NULL while there is none */
+    _Atomic uint32_t wakers;   /* who is doing so right now */
+};
+
+/* What a timer is embedded in: wheel_timer.kind. */
+enum timer_kind { TIMER_CONN = 1, TIMER_ACCEPT, TIMER_STOP, TIMER_SPACE };
+
+/* -------------------------------------------------------------------------------------- the server
+ */
+
+struct layout { /* of a worker's block; config.c */
+    size_t conns_at, entries_at, plans_at, plan_entries_at, refusals_at, receive_at, account_at,
+        pool_at, bytes;
+    size_t pool_bytes;
+    uint32_t slots;
+};
+
+struct berth_server {
+    struct berth_config config; /* with every default resolved */
+    struct layout layout;
+    const struct io_backend *backend;
+    void *world;  /* the simulation's, or NULL */
+    bool stepped; /* tests: no threads; worker_turn is called from outside */
+    enum { SERVER_CREATED, SERVER_RUNNING, SERVER_ENDED } state;
+
+    struct io_listener listeners[IO_LISTENERS_MAX];
+    const struct speaker *listener_speakers[IO_LISTENERS_MAX];
+    uint32_t listeners_count;
+
+    struct worker *workers; /* config.workers of them */
+    struct speaker *speakers;
+    pthread_mutex_t lock; /* speakers, and the start's waiting */
+    pthread_cond_t started;
+    uint32_t started_count; /* workers that have opened their io, or failed to */
+    int start_result;       /* the first failure, a negative errno, or 0 */
+    bool go;                /* all have opened: serve, or end if start_result is a failure */
+
+    _Atomic int64_t permits;   /* connections that may still be accepted */
+    _Atomic uint32_t connects; /* outgoing connections that exist */
+    _Atomic uint32_t stop;     /* how often stop was called, up to 2 */
+    _Atomic uint64_t open;
+    _Atomic uint64_t accepted_open;
+    _Atomic uint64_t accepted_most;
+    _Atomic uint64_t log_second; /* rate limit of on_log */
+    _Atomic uint32_t log_count;
+};
+
+/* config.c */
+int config_resolve(struct berth_config *config, struct berth_error *error);
+int layout_plan(const struct berth_config *config, struct layout *out, struct berth_error *error);
+
+/* server.c: the same as berth_server_create, in a chosen world (tests). */
+int server_create_in(struct berth_server **out, const struct berth_config *config,
+                     const struct io_backend *backend, void *world, struct berth_error *error);
+int server_start_stepped(struct berth_server *server);
+const struct speaker *speaker_of(struct berth_server *server,
+                                 const struct berth_protocol *protocol);
+void server_log(struct berth_server *server, uint64_t now_ns, const char *format, ...);
+
+/* worker.c */
+int worker_create(struct worker *worker, struct berth_server *server, uint32_t index);
+void worker_destroy(struct worker *worker);
+int worker_open(struct worker *worker);
+void worker_close(struct worker *worker);
+/* One turn: reap, act, flush. false when the worker has ended. Waits for events only if `wait`. */
+bool worker_turn(struct worker *worker, bool wait);
+void *worker_run(void *worker);
+struct worker *worker_current(void);
+static inline void attend(struct berth_conn *conn)
+{
+    if (!link_is_in(&conn->attend)) {
+        list_push(&conn->worker->attend, &conn->attend);
+    }
+}
+
+/* admit.c */
+void admit_fill(struct worker *worker);
+void admit_give_back(struct worker *worker);
+void admit_pause(struct worker *worker, int error);
+void admit_resume(struct worker *worker);
+void admit_connection_ended(struct worker *worker);
+
+/* listener.c */
+void listener_completed(struct worker *worker, const struct io_completion *done);
+
+/* conn.c */
+struct berth_conn *conn_take(struct worker *worker, const struct speaker *speaker);
+void conn_give(struct berth_conn *conn);
+void conn_opened(struct berth_conn *conn);
+void conn_state(struct berth_conn *conn, enum conn_state to);
+struct berth_conn *conn_of_token(struct worker *worker, uint64_t token);
+uint64_t conn_token(const struct berth_conn *conn, enum io_op op);
+
+/* connect.c */
+void connect_begin_all(struct worker *worker);
+void connect_completed(struct berth_conn *conn, int32_t result);
+void connect_timer(struct berth_conn *conn);
+void connect_give_up(struct berth_conn *conn, int system);
+
+/* receive.c */
+void receive_completed(struct berth_conn *conn, const struct io_completion *done);
+void receive_update(struct berth_conn *conn);
+void receive_resume(struct berth_conn *conn);
+void receive_rearm_parked(struct worker *worker);
+void input_drop(struct berth_conn *conn);
+
+/* dispatch.c */
+size_t dispatch_bytes(struct berth_conn *conn, const uint8_t *bytes, size_t count);
+bool dispatch_blocked(struct berth_conn *conn);
+void dispatch_block_for_space(struct berth_conn *conn);
+void dispatch_patience_start(struct worker *worker);
+void dispatch_resume_waiting(struct worker *worker);
+
+/* send.c */
+void send_flush(struct berth_conn *conn);
+void send_completed(struct berth_conn *conn, int32_t result);
+void send_drained(struct berth_conn *conn);
+
+/* close.c */
+void close_begin(struct berth_conn *conn, enum berth_reason reason, int system);
+void close_now(struct berth_conn *conn, enum berth_reason reason, int system, bool reset);
+const struct refusal *close_refusal_of(const struct berth_conn *conn);
+void close_refused(struct berth_conn *conn, const struct berth_frame *frame);
+void close_step(struct berth_conn *conn);
+void close_timer(struct berth_conn *conn);
+void close_failed(struct berth_conn *conn, int32_t result);
+void close_progress(struct berth_conn *conn);
+void close_largest_input(struct berth_conn *conn);
+void close_largest(struct worker *worker);
+
+/* stats.c needs nothing but the structs. */
+
+#endif

@@ -1,0 +1,187 @@
+/* Dispatch: cuts frames off received bytes and hands them to the program, in batches.
+ *
+ * All frames of a run of bytes are decoded where they lie. Before a batch is handed over, room for
+ * replies of about its own size is reserved in one slab, so that a handler that answers each
+ * message finds it in one place and one send takes it. Dispatch stops, and the rest waits, when the
+ * connection is blocked:
+ *
+ *   HIGH   more than send_high_bytes are queued: until less than send_low_bytes are
+ *   SPACE  the pool has no room for replies: until it has
+ *   AGAIN  the connection has had its share of this turn: until the next
+ *
+ * so that a message is handed over only when an answer of its size can be queued. The callback may
+ * close this connection or any other; the state is looked at anew after each batch.
+ *
+ * O(bytes decoded); nothing is allocated, and no lock or atomic is touched, per message.
+ */
+#include "base/assert.h"
+#include "core/core.h"
+
+static bool share_used(struct berth_conn *conn)
+{
+    const struct worker *worker = conn->worker;
+    if (conn->turn != worker->turn) {
+        conn->turn = worker->turn;
+        conn->turn_bytes = 0;
+        conn->turn_messages = 0;
+        return false;
+    }
+    const struct berth_config *config = &worker->server->config;
+    return conn->turn_bytes >= config->turn_bytes || conn->turn_messages >= config->turn_messages;
+}
+
+/* Whether messages must wait; notes why, so that what ends the wait finds the connection. */
+bool dispatch_blocked(struct berth_conn *conn)
+{
+    struct worker *worker = conn->worker;
+    if ((conn->flags & CF_BLOCKED) != 0) {
+        return true;
+    }
+    if (conn->out.bytes > worker->server->config.send_high_bytes) {
+        conn->flags |= CF_BLOCKED_HIGH;
+        STAT_ADD(worker, send_pauses, 1);
+        return true;
+    }
+    if (share_used(conn)) {
+        conn->flags |= CF_AGAIN;
+        list_push(&worker->again, &conn->held);
+        return true;
+    }
+    return false;
+}
+
+/* How long somebody may wait for pool space with nobody giving any back, before the connection
+ * that holds most is closed: long enough for a send over a bad line, short enough to live with. */
+#define SPACE_PATIENCE_MS 1000
+
+void dispatch_patience_start(struct worker *worker)
+{
+    wheel_set(&worker->wheel, &worker->space_timer, worker->now_ns + SPACE_PATIENCE_MS * NS_PER_MS);
+}
+
+/* Makes the connection wait until the pool has room. */
+void dispatch_block_for_space(struct berth_conn *conn)
+{
+    struct worker *worker = conn->worker;
+    if (link_is_in(&conn->held)) {
+        return; /* it waits already, and is looked at when that ends */
+    }
+    conn->flags |= CF_BLOCKED_SPACE;
+    list_push(&worker->short_of, &conn->held);
+    if (!wheel_is_set(&worker->space_timer)) {
+        dispatch_patience_start(worker);
+    }
+}
+
+static void resume(struct berth_conn *conn)
+{
+    conn->flags &= (uint16_t) ~(CF_AGAIN | CF_BLOCKED_SPACE);
+    receive_resume(conn);
+}
+
+/* At the beginning of a turn: those that used up their share of the last one, and, if the pool has
+ * room again, those that waited for it. Each once. */
+void dispatch_resume_waiting(struct worker *worker)
+{
+    for (uint32_t left = worker->again.count; left > 0 && worker->again.count > 0; left--) {
+        resume(LIST_ENTRY(list_take(&worker->again), struct berth_conn, held));
+    }
+    uint32_t left = worker->short_of.count;
+    if (left == 0) {
+        return;
+    }
+    for (; left > 0 && worker->short_of.count > 0 && pool_can(&worker->pool, POOL_PIECE); left--) {
+        resume(LIST_ENTRY(list_take(&worker->short_of), struct berth_conn, held));
+    }
+    if (worker->short_of.count == 0) {
+        wheel_cancel(&worker->wheel, &worker->space_timer);
+    }
+}
+
+static void call(struct berth_conn *conn, uint32_t count)
+{
+    struct worker *worker = conn->worker;
+    const struct berth_protocol *protocol = &conn->speaker->protocol;
+    worker->batch_conn = conn;
+    worker->batch_count = count;
+    worker->batch_next = 0;
+    if (protocol->on_messages != NULL) {
+        protocol->on_messages(conn, worker->batch, count);
+    } else if (protocol->on_message != NULL) {
+        for (uint32_t i = 0; i < count && (conn->flags & CF_CLOSE) == 0; i++) {
+            protocol->on_message(conn, &worker->batch[i]);
+        }
+    }
+    worker->batch_conn = NULL;
+}
+
+/* Hands over a batch. false if it has to wait for room. */
+static bool deliver(struct berth_conn *conn, uint32_t count, uint32_t bytes)
+{
+    struct worker *worker = conn->worker;
+    if (chain_reserve(&conn->out, &worker->pool, bytes + count * REPLY_EXTRA) < 0) {
+        dispatch_block_for_space(conn);
+        return false;
+    }
+    if (wheel_is_set(&worker->space_timer)) {
+        dispatch_patience_start(worker); /* somebody was served: the wait is not for nothing */
+    }
+    STAT_ADD(worker, messages_in, count);
+    conn->turn_bytes += bytes;
+    conn->turn_messages += count;
+    call(conn, count);
+    chain_trim(&conn->out, &worker->pool);
+    if (conn->out.bytes > 0) {
+        attend(conn);
+    }
+    return true;
+}
+
+/* Cuts a batch off the front. A frame that is larger than what a batch looks at is cut alone. */
+static uint32_t cut(struct berth_conn *conn, const uint8_t *bytes, size_t count, size_t *consumed,
+                    struct berth_frame *frame, enum berth_frame_verdict *verdict)
+{
+    struct worker *worker = conn->worker;
+    const struct berth_framing *framing = &conn->speaker->protocol.framing;
+    size_t look = count < BATCH_BYTES ? count : BATCH_BYTES;
+    size_t scanned = conn->scanned;
+    size_t messages = berth_frame_cut(framing, bytes, look, &scanned, worker->batch, BATCH_MESSAGES,
+                                      consumed, frame, verdict);
+    if (messages == 0 && *verdict == BERTH_FRAME_NEED && look < count) {
+        messages = berth_frame_cut(framing, bytes, count, &scanned, worker->batch, 1, consumed,
+                                   frame, verdict);
+    }
+    conn->scanned = (uint32_t)scanned;
+    return (uint32_t)messages;
+}
+
+/* Hands over the whole messages at the front of `bytes`, which it borrows, as long as nothing
+ * blocks. Returns how many bytes are done with; all of them when the connection was closed. */
+size_t dispatch_bytes(struct berth_conn *conn, const uint8_t *bytes, size_t count)
+{
+    size_t done = 0;
+    while (done < count && !dispatch_blocked(conn)) {
+        struct berth_frame frame;
+        enum berth_frame_verdict verdict;
+        size_t consumed = 0;
+        uint32_t scanned = conn->scanned;
+        uint32_t messages = cut(conn, bytes + done, count - done, &consumed, &frame, &verdict);
+        if (messages > 0 && !deliver(conn, messages, (uint32_t)consumed)) {
+            conn->scanned = scanned; /* not handed over: the same frames come again */
+            return done;
+        }
+        done += consumed;
+        if (conn->state != CONN_OPEN || (conn->flags & CF_CLOSE) != 0) {
+            return count;
+        }
+        if (verdict == BERTH_FRAME_BAD) {
+            close_refused(conn, &frame);
+            return count;
+        }
+        if (verdict == BERTH_FRAME_NEED && (messages == 0 || done == count)) {
+            conn->need = frame.need_bytes;
+            break;
+        }
+    }
+    return done;
+}

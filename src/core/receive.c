@@ -1,0 +1,243 @@
+/* Received bytes: from a lease to dispatch, and when to receive at all.
+ *
+ * Bytes are worked on where the system put them. Only what cannot be handed over yet is copied: the
+ * beginning of a frame whose rest has not come, or whole frames while the connection is blocked
+ * (dispatch.c says when). The copy is a piece of the worker's pool that doubles as bytes arrive,
+ * so a declared length never allocates. The lease goes back before this returns, always: a slow
+ * connection cannot pin the worker's receive buffers.
+ *
+ * Receiving stops, by a cancel, while a blocked connection holds more than one receive's worth of
+ * input, and starts again when it holds less. A receive that found no buffer is parked, first
+ * come first served, and started again when buffers are free, no more than there are.
+ *
+ * O(bytes) for what is copied, else O(1) beside dispatch.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "core/core.h"
+
+/* ----------------------------------------------------------------------------------- the copy */
+
+void input_drop(struct berth_conn *conn)
+{
+    if (conn->input != NULL) {
+        pool_give(&conn->worker->pool, conn->input);
+        conn->input = NULL;
+    }
+    conn->input_size = 0;
+    conn->input_start = 0;
+    conn->input_bytes = 0;
+    conn->need = 0;
+    conn->scanned = 0;
+}
+
+/* Room for `count` more bytes behind what is held. false when memory is out, with the connection
+ * closed; others that held more may have been closed to avoid that. */
+static bool input_grow(struct berth_conn *conn, uint32_t count)
+{
+    struct worker *worker = conn->worker;
+    if (conn->input_start > 0 && conn->input != NULL) {
+        memmove(conn->input, conn->input + conn->input_start, conn->input_bytes);
+        conn->input_start = 0;
+        if (conn->input_size - conn->input_bytes >= count) {
+            return true;
+        }
+    }
+    size_t wanted = (size_t)conn->input_bytes + count;
+    size_t got = 0;
+    uint8_t *piece = pool_take(&worker->pool, wanted, &got);
+    while (piece == NULL) {
+        close_largest_input(conn); /* frees at least one piece, or closes this connection */
+        if (conn->state != CONN_OPEN) {
+            return false;
+        }
+        piece = pool_take(&worker->pool, wanted, &got);
+    }
+    if (conn->input != NULL) {
+        memcpy(piece, conn->input, conn->input_bytes);
+        pool_give(&worker->pool, conn->input);
+    }
+    conn->input = piece;
+    conn->input_size = (uint32_t)got;
+    return true;
+}
+
+static bool input_append(struct berth_conn *conn, const uint8_t *bytes, uint32_t count)
+{
+    uint32_t end = conn->input_start + conn->input_bytes;
+    if (conn->input_size - end < count && !input_grow(conn, count)) {
+        return false;
+    }
+    memcpy(conn->input + conn->input_start + conn->input_bytes, bytes, count);
+    conn->input_bytes += count;
+    STAT_ADD(conn->worker, bytes_copied_in, count);
+    return true;
+}
+
+/* Hands over what can be of the bytes held. */
+static void input_dispatch(struct berth_conn *conn)
+{
+    size_t used = dispatch_bytes(conn, conn->input + conn->input_start, conn->input_bytes);
+    if (conn->state != CONN_OPEN || conn->input == NULL) {
+        return; /* closed meanwhile, and the input dropped */
+    }
+    conn->input_start += (uint32_t)used;
+    conn->input_bytes -= (uint32_t)used;
+    if (conn->input_bytes == 0) {
+        uint32_t scanned = conn->scanned;
+        BERTH_ASSERT(scanned == 0);
+        input_drop(conn);
+    }
+}
+
+/* -------------------------------------------------------------------------------- bytes arrive */
+
+/* The end of the frame that is held in part, as far as it is known, else all of it. */
+static uint32_t bytes_for_frame(const struct berth_conn *conn, uint32_t count)
+{
+    enum berth_framing_kind kind = conn->speaker->protocol.framing.kind;
+    bool exact = kind != BERTH_FRAMING_DELIMITER && kind != BERTH_FRAMING_CUSTOM;
+    if (!exact || conn->need <= conn->input_bytes) {
+        return count;
+    }
+    uint32_t missing = conn->need - conn->input_bytes;
+    return missing < count ? missing : count;
+}
+
+static void bytes_arrived(struct berth_conn *conn, const uint8_t *bytes, uint32_t count)
+{
+    while (count > 0 && conn->state == CONN_OPEN && (conn->flags & CF_CLOSE) == 0) {
+        uint32_t used;
+        if (dispatch_blocked(conn)) {
+            used = count;
+            (void)input_append(conn, bytes, used);
+        } else if (conn->input_bytes == 0) {
+            used = (uint32_t)dispatch_bytes(conn, bytes, count);
+            if (used < count && conn->state == CONN_OPEN && (conn->flags & CF_CLOSE) == 0) {
+                (void)input_append(conn, bytes + used, count - used);
+                used = count;
+            }
+        } else {
+            used = bytes_for_frame(conn, count);
+            if (input_append(conn, bytes, used)) {
+                input_dispatch(conn);
+            }
+        }
+        bytes += used;
+        count -= used;
+    }
+}
+
+/* A blocked connection may go on: hands over what it holds, and receives again. */
+void receive_resume(struct berth_conn *conn)
+{
+    if (conn->state == CONN_OPEN && conn->input_bytes > 0 && (conn->flags & CF_CLOSE) == 0 &&
+        !dispatch_blocked(conn)) {
+        input_dispatch(conn);
+    }
+    receive_update(conn);
+    attend(conn);
+}
+
+/* ----------------------------------------------------------------------------- when to receive */
+
+static bool wants_receive(const struct berth_conn *conn)
+{
+    if ((conn->flags & CF_INPUT_ENDED) != 0) {
+        return false;
+    }
+    switch ((enum conn_state)conn->state) {
+    case CONN_OPEN:
+        return (conn->flags & CF_STOP) == 0 &&
+               ((conn->flags & CF_BLOCKED) == 0 ||
+                conn->input_bytes < conn->worker->server->config.receive_bytes);
+    case CONN_DRAINING:
+    case CONN_LINGERING:
+        return true; /* and dropped: unread bytes would turn the close into a reset */
+    case CONN_FREE:
+    case CONN_CONNECTING:
+    case CONN_JOINING:
+    case CONN_STATES:
+        break;
+    }
+    return false;
+}
+
+/* Starts or stops the receive so that it fits the connection's state. O(1); cheap to call. */
+void receive_update(struct berth_conn *conn)
+{
+    struct worker *worker = conn->worker;
+    if (conn->sock < 0) {
+        return;
+    }
+    bool wants = wants_receive(conn);
+    bool flies = io_in_flight(worker->io, conn->sock, IO_RECEIVE);
+    if (wants && !flies && !link_is_in(&conn->parked)) {
+        io_receive(worker->io, conn->sock, conn_token(conn, IO_RECEIVE));
+    } else if (!wants && flies && (conn->flags & CF_CANCELLING) == 0) {
+        conn->flags |= CF_CANCELLING;
+        io_cancel(worker->io, conn->sock, IO_RECEIVE);
+    } else if (!wants && link_is_in(&conn->parked)) {
+        list_remove(&worker->parked, &conn->parked);
+    }
+}
+
+void receive_rearm_parked(struct worker *worker)
+{
+    uint32_t count = io_leases_free(worker->io);
+    while (count > 0) {
+        struct link *link = list_take(&worker->parked);
+        if (link == NULL) {
+            return;
+        }
+        receive_update(LIST_ENTRY(link, struct berth_conn, parked));
+        count--;
+    }
+}
+
+static void receive_ended(struct berth_conn *conn, int32_t result)
+{
+    switch (-result) {
+    case 0:
+        conn->flags |= CF_INPUT_ENDED;
+        attend(conn);
+        break;
+    case ENOBUFS:
+        STAT_ADD(conn->worker, receive_parks, 1);
+        if (wants_receive(conn)) {
+            list_push(&conn->worker->parked, &conn->parked);
+        }
+        break;
+    case ECANCELED:
+        attend(conn);
+        break;
+    default:
+        close_failed(conn, result);
+        break;
+    }
+}
+
+void receive_completed(struct berth_conn *conn, const struct io_completion *done)
+{
+    struct worker *worker = conn->worker;
+    if ((done->flags & IO_MORE) == 0) {
+        conn->flags &= (uint16_t)~CF_CANCELLING;
+    }
+    if (done->result > 0) {
+        STAT_ADD(worker, bytes_in, done->result);
+        STAT_ADD(worker, receives, 1);
+        bytes_arrived(conn, done->data, (uint32_t)done->result);
+        io_lease_return(worker->io, done->lease);
+        if ((done->flags & IO_MORE) != 0 && (conn->flags & CF_BLOCKED) == 0) {
+            return; /* the ordinary case: nothing to start or stop */
+        }
+    } else {
+        receive_ended(conn, done->result);
+    }
+    if (conn->state == CONN_JOINING || (conn->flags & CF_STOP) != 0) {
+        attend(conn);
+    }
+    receive_update(conn);
+}

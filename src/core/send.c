@@ -1,0 +1,217 @@
+/* Sending: replies and messages into the connection's chain, and the one send that empties it.
+ *
+ * A reply is written where it will be sent from: header, then the program's bytes, in a slab of the
+ * chain. Nothing is sent at that moment; the connection is put on the worker's list, and at the end
+ * of the turn one send takes all that was queued (the largest effect on speed there is). What the
+ * system took of it is dropped when the send completes, the rest follows, always one send in
+ * flight. Below the low mark a blocked connection goes on.
+ *
+ * A queued message costs O(its bytes) to copy and O(1) beside; a send O(slabs).
+ */
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "core/core.h"
+
+/* ------------------------------------------------------------------------------------- queueing */
+
+static void *refuse(int *err, int code)
+{
+    if (err != NULL) {
+        *err = code;
+    }
+    return NULL;
+}
+
+static void *exceeded(struct berth_conn *conn, int *err)
+{
+    conn->flags |= CF_EXCEEDED;
+    attend(conn);
+    return refuse(err, BERTH_E_WOULD_EXCEED);
+}
+
+/* Room for one framed message of `size` bytes, header and delimiter written. */
+static void *frame_space(struct berth_conn *conn, size_t size, int *err)
+{
+    struct worker *worker = conn->worker;
+    const struct speaker *speaker = conn->speaker;
+    const struct berth_framing *framing = &speaker->protocol.framing;
+    uint8_t header[BERTH_HEADER_BYTES_MAX];
+    uint32_t header_bytes = 4;
+    uint32_t trailer_bytes = 0;
+    if (BERTH_UNLIKELY(size > BERTH_MESSAGE_BYTES_LIMIT)) {
+        return refuse(err, BERTH_E_TOO_LARGE);
+    }
+    if (BERTH_UNLIKELY(speaker->fast == FAST_NONE)) {
+        int result = berth_frame_header(framing, (uint32_t)size, header);
+        if (result < 0) {
+            return refuse(err, result);
+        }
+        header_bytes = (uint32_t)result;
+        trailer_bytes = framing->kind == BERTH_FRAMING_DELIMITER ? framing->delimiter_bytes : 0;
+    }
+    uint32_t bytes = header_bytes + (uint32_t)size + trailer_bytes;
+    uint32_t most = worker->server->config.send_max_bytes;
+    if (BERTH_UNLIKELY(bytes > most)) {
+        return refuse(err, BERTH_E_TOO_LARGE);
+    }
+    if (BERTH_UNLIKELY(conn->out.bytes > most - bytes)) {
+        return exceeded(conn, err);
+    }
+    if (BERTH_UNLIKELY(bytes == 0)) {
+        return refuse(err, BERTH_E_FRAME); /* nothing would be on the wire */
+    }
+    uint8_t *at = chain_space(&conn->out, &worker->pool, bytes);
+    if (BERTH_UNLIKELY(at == NULL)) {
+        return exceeded(conn, err);
+    }
+    if (speaker->fast != FAST_NONE) {
+        store32(at, (uint32_t)size, speaker->fast == FAST_BIG_32);
+    } else {
+        memcpy(at, header, header_bytes);
+        memcpy(at + header_bytes + size, framing->delimiter, trailer_bytes);
+    }
+    return at + header_bytes;
+}
+
+void *berth_send_space(struct berth_conn *conn, size_t size, int *err)
+{
+    if (BERTH_UNLIKELY(conn->state != CONN_OPEN || (conn->flags & CF_CLOSE) != 0)) {
+        return refuse(err, BERTH_E_CLOSED);
+    }
+    BERTH_ASSERT(worker_current() == conn->worker);
+    void *at = frame_space(conn, size, err);
+    if (at != NULL) {
+        conn->worker->messages_out++;
+        if (conn->worker->batch_conn != conn) {
+            attend(conn); /* inside its own batch, dispatch does it once */
+        }
+    }
+    return at;
+}
+
+void *berth_reply_space(struct berth_conn *conn, const struct berth_message *message, size_t size,
+                        int *err)
+{
+    struct worker *worker = conn->worker;
+    size_t index = (size_t)(message - worker->batch);
+    if (BERTH_UNLIKELY(conn->state != CONN_OPEN || (conn->flags & CF_CLOSE) != 0)) {
+        return refuse(err, BERTH_E_CLOSED);
+    }
+    if (BERTH_UNLIKELY(worker->batch_conn != conn || index >= worker->batch_count ||
+                       index < worker->batch_next)) {
+        return refuse(err, BERTH_E_STATE);
+    }
+    void *at = frame_space(conn, size, err);
+    if (at != NULL) {
+        worker->batch_next = (uint32_t)index + 1;
+        worker->messages_out++;
+    }
+    return at;
+}
+
+/* A message that holds its own delimiter would arrive as two. */
+static int check_delimiter(const struct berth_conn *conn, const void *data, size_t size)
+{
+    const struct berth_framing *framing = &conn->speaker->protocol.framing;
+    if (framing->kind != BERTH_FRAMING_DELIMITER || size > BERTH_MESSAGE_BYTES_LIMIT) {
+        return BERTH_OK; /* too large is found where the room is made */
+    }
+    return berth_frame_message_check(framing, data, (uint32_t)size);
+}
+
+int berth_send(struct berth_conn *conn, const void *data, size_t size)
+{
+    int err = check_delimiter(conn, data, size);
+    void *at = err == BERTH_OK ? berth_send_space(conn, size, &err) : NULL;
+    if (at == NULL) {
+        return err;
+    }
+    if (size > 0) {
+        memcpy(at, data, size);
+    }
+    return BERTH_OK;
+}
+
+int berth_reply(struct berth_conn *conn, const struct berth_message *message, const void *data,
+                size_t size)
+{
+    int err = check_delimiter(conn, data, size);
+    void *at = err == BERTH_OK ? berth_reply_space(conn, message, size, &err) : NULL;
+    if (at == NULL) {
+        return err;
+    }
+    if (size > 0) {
+        memcpy(at, data, size);
+    }
+    return BERTH_OK;
+}
+
+/* -------------------------------------------------------------------------------------- sending */
+
+_Static_assert(sizeof(struct chain_span) == sizeof(struct io_span),
+               "one is handed on as the other");
+
+/* Starts a send of what is queued, if there is something and none is in flight. */
+void send_flush(struct berth_conn *conn)
+{
+    struct worker *worker = conn->worker;
+    if (conn->out.bytes == 0 || (conn->flags & CF_GONE) != 0 ||
+        io_in_flight(worker->io, conn->sock, IO_SEND)) {
+        return;
+    }
+    struct chain_span queued[IO_SPANS_MAX];
+    struct io_span spans[IO_SPANS_MAX];
+    uint32_t count =
+        chain_spans(&conn->out, queued, IO_SPANS_MAX, worker->server->config.send_bytes);
+    for (uint32_t i = 0; i < count; i++) {
+        spans[i] = (struct io_span){.data = queued[i].data, .size = queued[i].size};
+    }
+    STAT_ADD(worker, sends, 1);
+    io_send(worker->io, conn->sock, spans, count, conn_token(conn, IO_SEND));
+}
+
+void send_completed(struct berth_conn *conn, int32_t result)
+{
+    struct worker *worker = conn->worker;
+    if (result < 0) {
+        close_failed(conn, result);
+        return;
+    }
+    STAT_ADD(worker, bytes_out, result);
+    if (conn->state == CONN_JOINING) {
+        attend(conn);
+        return; /* the chain is dropped when the connection ends */
+    }
+    chain_sent(&conn->out, &worker->pool, (uint32_t)result);
+    if (conn->state == CONN_DRAINING) {
+        close_progress(conn);
+    }
+    if (conn->out.bytes > 0 || conn->state == CONN_DRAINING) {
+        attend(conn);
+    }
+    if ((conn->flags & (CF_BLOCKED_HIGH | CF_EXCEEDED)) != 0 &&
+        conn->out.bytes <= worker->server->config.send_low_bytes) {
+        conn->flags &= (uint16_t)~CF_BLOCKED_HIGH;
+        receive_resume(conn);
+    }
+}
+
+/* Tells a program that was refused room that there is some again. */
+void send_drained(struct berth_conn *conn)
+{
+    struct worker *worker = conn->worker;
+    if ((conn->flags & CF_EXCEEDED) == 0 || conn->state != CONN_OPEN ||
+        conn->out.bytes > worker->server->config.send_low_bytes) {
+        return;
+    }
+    if (!pool_can(&worker->pool, POOL_PIECE)) {
+        dispatch_block_for_space(conn); /* the pool is what was short, and still is */
+        return;
+    }
+    conn->flags &= (uint16_t)~CF_EXCEEDED;
+    if (conn->speaker->protocol.on_drained != NULL) {
+        conn->speaker->protocol.on_drained(conn);
+    }
+}

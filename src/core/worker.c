@@ -1,0 +1,358 @@
+/* A worker: one thread, one io, one block of memory, and the loop that calls everything else.
+ *
+ * A turn reaps completions, acts on each, runs the timers that are due, lets those that waited go
+ * on, and at its end looks once at every connection that has something to send or a step of its
+ * end to take. So a turn makes one wait, and at most one send per connection.
+ *
+ * The worker owns its block: the table of connections, the receive buffers, the pool. It is
+ * reserved when the server is created and released when it is destroyed; the io lives on the
+ * worker's thread from worker_open to worker_close.
+ *
+ * A stop serves what had arrived before it: while a turn that does not wait still brings something,
+ * clients from the listening sockets' queues included, everything goes on as before. After a quiet
+ * turn every open connection is told to end, and, once an accept found the queue empty, accepting
+ * ends. After the deadline, or at a second stop, what is left is cut.
+ *
+ * A turn costs O(completions + connections that have something to do).
+ */
+#include "core/core.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/memory.h"
+
+/* A turn counts as quiet after this many that were not: a client that never pauses must not hold up
+ * the end. */
+#define BUSY_TURNS_MAX 64
+
+static _Thread_local struct worker *current_worker;
+
+struct worker *worker_current(void)
+{
+    return current_worker;
+}
+
+/* ------------------------------------------------------------------------------- create and open
+ */
+
+int worker_create(struct worker *worker, struct berth_server *server, uint32_t index)
+{
+    const struct layout *layout = &server->layout;
+    memset(worker, 0, sizeof *worker);
+    worker->server = server;
+    worker->index = index;
+    worker->block = memory_reserve(layout->bytes);
+    if (worker->block == NULL) {
+        return BERTH_E_MEMORY;
+    }
+    uint8_t *block = worker->block;
+    worker->conns = (struct berth_conn *)(void *)(block + layout->conns_at);
+    worker->plans = (struct plan *)(void *)(block + layout->plans_at);
+    worker->refusals = (struct refusal *)(void *)(block + layout->refusals_at);
+    worker->receive_base = block + layout->receive_at;
+    slots_init(&worker->slots, (struct slots_entry *)(void *)(block + layout->entries_at),
+               layout->slots);
+    if (server->config.connects_max > 0) {
+        slots_init(&worker->plan_slots,
+                   (struct slots_entry *)(void *)(block + layout->plan_entries_at),
+                   server->config.connects_max);
+    }
+    list_init(&worker->attend);
+    list_init(&worker->parked);
+    list_init(&worker->again);
+    list_init(&worker->short_of);
+    worker->accept_timer.kind = TIMER_ACCEPT;
+    worker->stop_timer.kind = TIMER_STOP;
+    worker->space_timer.kind = TIMER_SPACE;
+    return BERTH_OK;
+}
+
+void worker_destroy(struct worker *worker)
+{
+    memory_release(worker->block, worker->server->layout.bytes);
+}
+
+int worker_open(struct worker *worker)
+{
+    struct berth_server *server = worker->server;
+    const struct layout *layout = &server->layout;
+    struct io_config config = {
+        .world = server->world,
+        .socks_max = layout->slots,
+        .listeners = server->listeners,
+        .listeners_count = server->listeners_count,
+        .receive_base = worker->receive_base,
+        .receive_bytes = server->config.receive_bytes,
+        .receive_count = server->config.receive_buffers,
+    };
+    int result = io_open(server->backend, &config, &worker->io);
+    if (result < 0) {
+        return result;
+    }
+    pool_init(&worker->pool, worker->block + layout->pool_at, layout->pool_bytes,
+              worker->block + layout->account_at);
+    worker->now_ns = io_now(worker->io);
+    wheel_init(&worker->wheel, worker->now_ns);
+    atomic_store(&worker->wake, worker->io);
+    current_worker = worker;
+    connect_begin_all(worker);
+    current_worker = NULL;
+    return 0;
+}
+
+void worker_close(struct worker *worker)
+{
+    BERTH_ASSERT(worker->pool.used == 0);
+    atomic_store(&worker->wake, NULL);
+    while (atomic_load(&worker->wakers) > 0) { /* a stop is being called; it takes one write */
+        sched_yield();
+    }
+    io_close_all(worker->io);
+    worker->io = NULL;
+}
+
+/* --------------------------------------------------------------------------------------- ending */
+
+static void cancel_connect(struct berth_conn *conn)
+{
+    if (conn->sock < 0) {
+        connect_give_up(conn, ECANCELED);
+    } else {
+        io_cancel(conn->worker->io, conn->sock, IO_CONNECT);
+    }
+}
+
+static void begin_stopping(struct worker *worker)
+{
+    worker->phase = WORKER_STOPPING;
+    worker->queue_open = true;
+    worker->unswept = true;
+    uint64_t ms = worker->server->config.stop_timeout_ms;
+    wheel_set(&worker->wheel, &worker->stop_timer, worker->now_ns + ms * NS_PER_MS);
+    for (uint32_t slot = 0; slot < worker->slots_high; slot++) {
+        if (worker->conns[slot].state == CONN_CONNECTING) {
+            cancel_connect(&worker->conns[slot]);
+        }
+    }
+}
+
+static void end_accepting(struct worker *worker)
+{
+    worker->queue_open = false;
+    worker->accept_paused = false;
+    wheel_cancel(&worker->wheel, &worker->accept_timer);
+    io_cancel_accepts(worker->io);
+    admit_give_back(worker);
+}
+
+/* Tells every open connection to end when all that it received is answered. */
+static void sweep(struct worker *worker)
+{
+    worker->unswept = false;
+    for (uint32_t slot = 0; slot < worker->slots_high; slot++) {
+        struct berth_conn *conn = &worker->conns[slot];
+        if (conn->state == CONN_OPEN && (conn->flags & CF_STOP) == 0) {
+            conn->flags |= CF_STOP;
+            attend(conn);
+        }
+    }
+}
+
+static void cut(struct worker *worker)
+{
+    worker->phase = WORKER_CUT;
+    end_accepting(worker);
+    for (uint32_t slot = 0; slot < worker->slots_high; slot++) {
+        struct berth_conn *conn = &worker->conns[slot];
+        if (conn->state >= CONN_OPEN && conn->state < CONN_JOINING) {
+            close_now(conn, BERTH_REASON_STOP, 0, true);
+        }
+    }
+}
+
+static void look_for_stop(struct worker *worker)
+{
+    uint32_t stop = atomic_load_explicit(&worker->server->stop, memory_order_acquire);
+    if (BERTH_LIKELY(stop == worker->stop_seen)) {
+        return;
+    }
+    worker->stop_seen = stop;
+    if (worker->phase == WORKER_RUNNING) {
+        begin_stopping(worker);
+    }
+    if (stop >= 2) {
+        cut(worker);
+    }
+}
+
+/* Whether a stop still has to find out what has already arrived; turns then do not wait. */
+static bool looks_for_more(const struct worker *worker)
+{
+    return worker->phase == WORKER_STOPPING &&
+           (worker->unswept || (worker->queue_open && worker->accepts_in_flight > 0));
+}
+
+static void look_for_quiet(struct worker *worker, uint32_t completions)
+{
+    if (!looks_for_more(worker)) {
+        return;
+    }
+    if (completions > 0 && ++worker->busy_turns < BUSY_TURNS_MAX) {
+        return;
+    }
+    worker->busy_turns = 0;
+    sweep(worker);
+    if (worker->queue_open && worker->accepts_in_flight > 0) {
+        end_accepting(worker);
+    }
+}
+
+static bool look_for_end(struct worker *worker)
+{
+    if (worker->phase < WORKER_STOPPING || worker->slots.used > 0 ||
+        worker->accepts_in_flight > 0) {
+        return false;
+    }
+    wheel_cancel(&worker->wheel, &worker->stop_timer);
+    admit_give_back(worker);
+    worker->phase = WORKER_ENDED;
+    return true;
+}
+
+/* ---------------------------------------------------------------------------------------- a turn
+ */
+
+static void timer_expired(struct worker *worker, struct wheel_timer *timer)
+{
+    switch ((enum timer_kind)timer->kind) {
+    case TIMER_CONN: {
+        struct berth_conn *conn = LIST_ENTRY(timer, struct berth_conn, timer);
+        if (conn->state == CONN_CONNECTING) {
+            connect_timer(conn);
+        } else {
+            close_timer(conn);
+        }
+        break;
+    }
+    case TIMER_ACCEPT:
+        admit_resume(worker);
+        break;
+    case TIMER_STOP:
+        cut(worker);
+        break;
+    case TIMER_SPACE:
+        close_largest(worker);
+        if (worker->short_of.count > 0) {
+            dispatch_patience_start(worker);
+        }
+        break;
+    }
+}
+
+static void completed(struct worker *worker, const struct io_completion *done)
+{
+    if (io_token_op(done->token) == IO_ACCEPT) {
+        listener_completed(worker, done);
+        return;
+    }
+    struct berth_conn *conn = conn_of_token(worker, done->token);
+    if (conn == NULL) {
+        BERTH_ASSERT((done->flags & IO_LEASE) == 0); /* slots are reused only after their join */
+        return;
+    }
+    switch (io_token_op(done->token)) {
+    case IO_RECEIVE:
+        receive_completed(conn, done);
+        break;
+    case IO_SEND:
+        send_completed(conn, done->result);
+        break;
+    case IO_CONNECT:
+        connect_completed(conn, done->result);
+        break;
+    case IO_ACCEPT:
+        break;
+    }
+}
+
+static void publish(struct worker *worker)
+{
+    struct io_stats io;
+    io_stats(worker->io, &io);
+    STAT_ADD(worker, turns, 1);
+    atomic_store_explicit(&worker->stats.enters, io.enters, memory_order_relaxed);
+    atomic_store_explicit(&worker->stats.messages_out, worker->messages_out, memory_order_relaxed);
+}
+
+bool worker_turn(struct worker *worker, bool wait)
+{
+    BERTH_ASSERT(worker->phase != WORKER_ENDED);
+    current_worker = worker;
+    look_for_stop(worker);
+    bool busy =
+        worker->again.count > 0 || worker->attend.count > 0 || looks_for_more(worker) || !wait;
+    uint64_t deadline = busy ? 0 : wheel_next_ns(&worker->wheel);
+    uint32_t count = io_reap(worker->io, worker->completions, TURN_COMPLETIONS, deadline);
+    worker->now_ns = io_now(worker->io);
+    worker->turn++;
+    dispatch_resume_waiting(worker);
+    for (uint32_t i = 0; i < count; i++) {
+        completed(worker, &worker->completions[i]);
+    }
+    struct wheel_timer *timer;
+    while ((timer = wheel_expire(&worker->wheel, worker->now_ns)) != NULL) {
+        timer_expired(worker, timer);
+    }
+    if (worker->parked.count > 0) {
+        receive_rearm_parked(worker);
+    }
+    look_for_quiet(worker, count);
+    for (uint32_t left = worker->attend.count; left > 0 && worker->attend.count > 0; left--) {
+        close_step(LIST_ENTRY(list_take(&worker->attend), struct berth_conn, attend));
+    }
+    publish(worker);
+    bool ended = look_for_end(worker);
+    current_worker = NULL;
+    return !ended;
+}
+
+/* ------------------------------------------------------------------------------------ the thread
+ */
+
+/* Tells the server how opening went, and waits until all workers have. true: serve. */
+static bool wait_for_go(struct berth_server *server, int result)
+{
+    pthread_mutex_lock(&server->lock);
+    server->started_count++;
+    if (result < 0 && server->start_result == 0) {
+        server->start_result = result;
+    }
+    pthread_cond_broadcast(&server->started);
+    while (!server->go) {
+        pthread_cond_wait(&server->started, &server->lock);
+    }
+    bool serve = server->start_result == 0;
+    pthread_mutex_unlock(&server->lock);
+    return serve;
+}
+
+void *worker_run(void *argument)
+{
+    struct worker *worker = argument;
+    int result = worker_open(worker);
+    bool serve = wait_for_go(worker->server, result);
+    if (result < 0) {
+        return NULL;
+    }
+    if (serve) {
+        current_worker = worker;
+        admit_fill(worker);
+        while (worker_turn(worker, true)) {
+        }
+    }
+    worker_close(worker);
+    return NULL;
+}
