@@ -1,0 +1,178 @@
+/* berthd: a server of the seed's protocol, on Berth's public headers alone.
+ *
+ * main reads the options, prepares the server, says where it listens and what it may cost, and
+ * waits for a signal; the library's workers do the rest. Exit status: 0 after an orderly end, 1
+ * when it could not serve, 2 when an option was refused.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include <berth/berth.h>
+
+#include "echo.h"
+#include "log.h"
+#include "options.h"
+
+#define EXIT_REFUSED 2
+
+/* Replies to one turn's messages that may come on top of a full queue. */
+#define SEND_MAX_BYTES (8u << 20)
+
+#define STOP_LOOK_MS 20
+
+static void print_plan(const struct berth_server *server)
+{
+    struct berth_plan plan;
+    berth_plan(server, &plan);
+    printf("memory plan: %u workers on %s, each %u connections (%llu KiB), receive buffers %llu "
+           "KiB, replies and messages in parts %llu KiB, other %llu KiB; reserved in all %llu MiB, "
+           "used as needed\n",
+           plan.workers, plan.backend, plan.connections_per_worker,
+           (unsigned long long)plan.slots_bytes >> 10, (unsigned long long)plan.receive_bytes >> 10,
+           (unsigned long long)plan.pool_bytes >> 10, (unsigned long long)plan.other_bytes >> 10,
+           (unsigned long long)plan.reserved_bytes >> 20);
+}
+
+static void print_summary(const struct berth_server *server)
+{
+    struct berth_stats stats;
+    berth_server_stats(server, &stats);
+    printf("%llu connections served, at most %llu at once, %llu messages, %llu bytes received, "
+           "%llu bytes sent\n",
+           (unsigned long long)stats.accepted, (unsigned long long)stats.connections_most,
+           (unsigned long long)stats.messages_in, (unsigned long long)stats.bytes_in,
+           (unsigned long long)stats.bytes_out);
+}
+
+/* Names the option that set what the library refused. */
+static int report(const struct berth_error *error)
+{
+    const char *option = options_name_of(error->setting);
+    if (option != NULL) {
+        fprintf(stderr, "berthd: --%s: %s\n", option, error->text);
+    } else {
+        fprintf(stderr, "berthd: %s\n", error->text);
+    }
+    return error->code == BERTH_E_INVALID ? EXIT_REFUSED : EXIT_FAILURE;
+}
+
+/* Raises the descriptor limit as far as the process may, and says so if that is too little. */
+static void raise_descriptor_limit(const struct options *options)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        limit.rlim_cur < options->max_connections) {
+        log_line("--max-connections %u is more than the %llu descriptors this process may have; "
+                 "clients beyond them wait",
+                 options->max_connections, (unsigned long long)limit.rlim_cur);
+    }
+}
+
+static void configure(const struct options *options, struct berth_config *config)
+{
+    berth_config_init(config);
+    config->backend = options->backend;
+    config->workers = options->workers;
+    config->connections_max = options->max_connections;
+    config->on_log = log_library;
+    if (options->buffer_size > 0) {
+        config->receive_bytes = options->buffer_size;
+        config->send_bytes = options->buffer_size;
+    }
+    /* A full queue, the replies of a turn, and one reply of the largest size on top. */
+    uint64_t send_max = (uint64_t)SEND_MAX_BYTES + 2 * (uint64_t)options->max_message;
+    config->send_max_bytes = send_max < INT32_MAX ? (uint32_t)send_max : INT32_MAX;
+    /* Eight messages of the largest size in parts, with room to put them together. */
+    uint64_t pool = (uint64_t)options->max_message * 32;
+    uint64_t pool_default = UINT64_C(256) << 20;
+    config->pool_bytes = pool > pool_default ? pool : 0;
+}
+
+static int listen_all(struct berth_server *server, const struct options *options,
+                      const struct berth_protocol *protocol, struct berth_error *error)
+{
+    for (uint32_t i = 0; i < options->listens_count; i++) {
+        struct berth_listen_options listen = {
+            .address = options->listens[i],
+            .protocol = protocol,
+            .backlog = options->backlog,
+        };
+        struct berth_address bound;
+        int result = berth_listen(server, &listen, &bound, error);
+        if (result != BERTH_OK) {
+            return result;
+        }
+        char text[BERTH_ADDRESS_TEXT_BYTES];
+        printf("listening on %s\n", berth_address_format(&bound, text, sizeof text));
+    }
+    return BERTH_OK;
+}
+
+/* Waits for a signal to end, then for the end; a second signal cuts it short. */
+static void serve(struct berth_server *server, const sigset_t *signals)
+{
+    int number;
+    (void)sigwait(signals, &number);
+    berth_server_stop(server);
+    const struct timespec now = {0};
+    while (!berth_server_wait(server, STOP_LOOK_MS)) {
+        if (sigtimedwait(signals, NULL, &now) > 0) {
+            berth_server_stop(server);
+        }
+    }
+}
+
+static int run(const struct options *options, const sigset_t *signals)
+{
+    struct echo echo;
+    struct berth_protocol protocol;
+    struct berth_config config;
+    struct berth_server *server = NULL;
+    struct berth_error error;
+    echo_protocol(&echo, &options->framing, options->carries_id, &protocol);
+    configure(options, &config);
+    if (berth_server_create(&server, &config, &error) != BERTH_OK) {
+        return report(&error);
+    }
+    print_plan(server);
+    if (listen_all(server, options, &protocol, &error) != BERTH_OK ||
+        berth_server_start(server, &error) != BERTH_OK) {
+        int status = report(&error);
+        berth_server_destroy(server);
+        return status;
+    }
+    serve(server, signals);
+    print_summary(server);
+    log_end();
+    berth_server_destroy(server);
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    switch (options_read(argc, argv, &options)) {
+    case OPTIONS_DONE:
+        return EXIT_SUCCESS;
+    case OPTIONS_REFUSED:
+        return EXIT_REFUSED;
+    case OPTIONS_RUN:
+        break;
+    }
+    /* Blocked before any thread starts, so that only sigwait sees them. */
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    setvbuf(stdout, NULL, _IOLBF, 0); /* whoever reads our lines through a pipe waits for them */
+    raise_descriptor_limit(&options);
+    return run(&options, &signals);
+}

@@ -1,0 +1,16 @@
+/* What this system grants the process. */
+#ifndef BERTHLOAD_LIMITS_H
+#define BERTHLOAD_LIMITS_H
+
+#include <stdint.h>
+
+/* The CPUs that this process may run on; at least 1. */
+uint32_t limits_cpus(void);
+
+/* Raises the soft limit of descriptors to the hard one, and returns how many there may be. */
+uint64_t limits_raise_descriptors(void);
+
+/* How many descriptors a run needs. */
+uint64_t limits_descriptors_needed(uint32_t connections, uint32_t workers);
+
+#endif

@@ -1,0 +1,307 @@
+/* One connection of a run, from the first attempt to its end: it keeps --pipeline messages on
+ * their way, and holds every reply against what it must be. All of it runs on the connection's
+ * worker; a link belongs to the client and writes its worker's tally. Per batch of replies it
+ * reads the clock once and updates the tally once; per message it costs a comparison, a count in
+ * the histogram, and the writing of the next message straight into the send queue. */
+#include "link.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "clock.h"
+#include "complain.h"
+
+/* Between rounds through several addresses; the same as the library between attempts at one. */
+#define RETRY_FIRST_MS 10u
+#define RETRY_MOST_MS  1000u
+
+/* Room for the library's sentence on how a connection ended. */
+#define WHY_BYTES 200
+
+void link_prepare(struct link *link, struct client *client, uint32_t number)
+{
+    const struct options *options = client->options;
+    *link = (struct link){
+        .client = client,
+        .number = number,
+        .worker = (number - 1) % client->workers,
+        .unsent = options->messages != 0 ? options->messages : UINT64_MAX,
+        .stamps = client->stamps + (size_t)(number - 1) * options->pipeline,
+        .verifier = {.plan = &client->plan, .with_id = options->with_id},
+    };
+    link->tally = &client->tallies[link->worker];
+    message_cursor_start(&link->next, number);
+    message_cursor_start(&link->verifier.expected, number);
+}
+
+/* ---- connecting ---- */
+
+/* With one address the library does all attempts. With several, each of its attempts is one
+ * address in its turn, so that a dead first address does not keep the others from being tried. */
+int link_connect(struct link *link)
+{
+    struct client *client = link->client;
+    const struct options *options = client->options;
+    uint32_t count = (uint32_t)client->addresses->count;
+    uint32_t round = link->tries / count;
+    struct berth_connect_options connect = {
+        .address = client->addresses->list[link->tries % count],
+        .protocol = &client->protocol,
+        .user = link,
+        .worker = link->worker,
+        .timeout_ms = (uint32_t)((options->connect_timeout_ns + NS_PER_MS - 1) / NS_PER_MS),
+        .attempts = count == 1 ? options->retries + 1 : 1,
+        .retry_ms = RETRY_FIRST_MS,
+        .retry_max_ms = RETRY_MOST_MS,
+    };
+    if (link->tries == 0 && options->connect_rate != 0) {
+        connect.delay_ms = (uint32_t)((uint64_t)(link->number - 1) * 1000 / options->connect_rate);
+    } else if (round > 0 && link->tries % count == 0) {
+        uint32_t doublings = round - 1 < 31 ? round - 1 : 31;
+        uint64_t wait_ms = (uint64_t)RETRY_FIRST_MS << doublings;
+        connect.delay_ms = wait_ms < RETRY_MOST_MS ? (uint32_t)wait_ms : RETRY_MOST_MS;
+    }
+    return berth_connect(client->server, &connect);
+}
+
+/* ---- the ends of things ---- */
+
+/* It has nothing more to do with messages. The last link to say so ends the time that counts. */
+static void finish(struct link *link)
+{
+    struct client *client = link->client;
+    if (link->finished) {
+        return;
+    }
+    link->finished = true;
+    if (atomic_fetch_sub(&client->unfinished, 1) == 1) {
+        client->end = (struct moment){clock_now_ns(), clock_cpu_ns()};
+    }
+}
+
+/* It is over. The last one ends the run. */
+static void end(struct link *link)
+{
+    struct client *client = link->client;
+    finish(link);
+    link->ended = true;
+    if (atomic_fetch_sub(&client->unended, 1) == 1) {
+        berth_server_stop(client->server);
+    }
+}
+
+static bool may_send(const struct link *link, uint64_t now)
+{
+    const struct client *client = link->client;
+    return link->unsent > 0 && now < client->deadline_ns &&
+           atomic_load_explicit(&client->halt, memory_order_relaxed) == CAUSE_NONE;
+}
+
+/* A reason of the connection's own to end before its time. The first one stays. */
+static void give_up(struct link *link, struct berth_conn *conn, enum cause cause)
+{
+    if (link->cause == CAUSE_NONE) {
+        link->cause = cause;
+    }
+    finish(link);
+    berth_close(conn);
+}
+
+/* ---- sending ---- */
+
+static void send_failed(struct link *link, struct berth_conn *conn, int err)
+{
+    if (err == BERTH_E_WOULD_EXCEED) {
+        link->blocked = true; /* on_drained goes on */
+    } else if (err != BERTH_E_CLOSED) {
+        complain("connection %" PRIu32 ", message %" PRIu64 ": could not be sent: %s", link->number,
+                 link->next.index, berth_err_text(err));
+        give_up(link, conn, CAUSE_SEND);
+    }
+}
+
+/* Sends until the pipeline is full, nothing is left to send or the queue takes no more. */
+static void fill(struct link *link, struct berth_conn *conn, uint64_t now)
+{
+    const struct message_plan *plan = &link->client->plan;
+    const uint32_t pipeline = link->client->options->pipeline;
+    uint64_t count = 0;
+    uint64_t bytes = 0;
+    if (!may_send(link, now)) {
+        return;
+    }
+    while (link->outstanding < pipeline && link->unsent > 0) {
+        int err = BERTH_OK;
+        uint32_t size = message_size(plan, &link->next);
+        uint8_t *room = berth_send_space(conn, size, &err);
+        if (room == NULL) {
+            send_failed(link, conn, err);
+            break;
+        }
+        message_write(plan, &link->next, size, room);
+        message_cursor_next(&link->next);
+        link->stamps[link->stamp_in] = now;
+        link->stamp_in = link->stamp_in + 1 < pipeline ? link->stamp_in + 1 : 0;
+        link->outstanding++;
+        link->unsent--;
+        count++;
+        bytes += size;
+    }
+    link->sent += count;
+    tally_add(&link->tally->sent, count);
+    tally_add(&link->tally->sent_bytes, bytes);
+}
+
+/* Fills the pipeline; or, when all has been sent and answered, begins to close. */
+static void go_on(struct link *link, struct berth_conn *conn, uint64_t now)
+{
+    if (link->finished) {
+        return;
+    }
+    if (!link->blocked) {
+        fill(link, conn, now);
+    }
+    if (link->outstanding == 0 && !may_send(link, now)) {
+        finish(link);
+        berth_close(conn);
+    }
+}
+
+/* ---- receiving ---- */
+
+static void wrong_reply(struct link *link, struct berth_conn *conn, enum reply_verdict verdict,
+                        const struct berth_message *reply)
+{
+    char text[REPLY_TEXT_BYTES];
+    link->tally->wrong++;
+    complain(
+        "connection %" PRIu32 ", message %" PRIu64 ": wrong reply: %s", link->number,
+        link->verifier.expected.index,
+        verifier_describe(&link->verifier, verdict, reply->data, reply->size, text, sizeof text));
+    give_up(link, conn, CAUSE_WRONG);
+}
+
+/* Takes the latencies of `count` replies off the ring. Messages that left together have the same
+ * stamp and are counted together. */
+static void take_latencies(struct link *link, uint64_t count, uint64_t now)
+{
+    const uint32_t pipeline = link->client->options->pipeline;
+    uint32_t at = link->stamp_out;
+    uint64_t alike = 0;
+    uint64_t stamp = link->stamps[at];
+    for (uint64_t i = 0; i < count; i++) {
+        if (link->stamps[at] != stamp) {
+            histogram_add(&link->tally->latency, now - stamp, alike);
+            stamp = link->stamps[at];
+            alike = 0;
+        }
+        alike++;
+        at = at + 1 < pipeline ? at + 1 : 0;
+    }
+    if (alike > 0) {
+        histogram_add(&link->tally->latency, now - stamp, alike);
+    }
+    link->stamp_out = at;
+}
+
+void link_on_messages(struct berth_conn *conn, const struct berth_message *messages, size_t count)
+{
+    struct link *link = berth_conn_user(conn);
+    enum reply_verdict verdict = REPLY_RIGHT;
+    uint64_t now = clock_now_ns();
+    uint64_t bytes = 0;
+    size_t right = 0;
+    if (link->finished) {
+        return; /* it is closing; nothing is expected any more */
+    }
+    while (right < count && verdict == REPLY_RIGHT) {
+        const struct berth_message *reply = &messages[right];
+        if (right == link->outstanding) {
+            verdict = REPLY_UNASKED;
+        } else {
+            verdict = verifier_check(&link->verifier, reply->data, reply->size);
+        }
+        if (verdict == REPLY_RIGHT) {
+            bytes += reply->size;
+            right++;
+        }
+    }
+    take_latencies(link, right, now);
+    link->outstanding -= (uint32_t)right;
+    tally_add(&link->tally->right, right);
+    tally_add(&link->tally->right_bytes, bytes);
+    if (verdict == REPLY_RIGHT) {
+        go_on(link, conn, now);
+    } else {
+        wrong_reply(link, conn, verdict, &messages[right]);
+    }
+}
+
+/* ---- the other callbacks ---- */
+
+void link_on_open(struct berth_conn *conn)
+{
+    struct link *link = berth_conn_user(conn);
+    struct client *client = link->client;
+    uint32_t attempts = link->tries + berth_conn_connect_attempts(conn);
+    link->tally->made++;
+    link->tally->retries += (attempts - 1) / (uint32_t)client->addresses->count;
+    uint32_t open = atomic_fetch_add(&client->open, 1) + 1;
+    uint32_t most = atomic_load(&client->most);
+    while (open > most && !atomic_compare_exchange_weak(&client->most, &most, open)) {
+    }
+    if (!atomic_exchange(&client->begun, true)) {
+        client->begin = (struct moment){clock_now_ns(), clock_cpu_ns()};
+    }
+    go_on(link, conn, clock_now_ns());
+}
+
+void link_on_drained(struct berth_conn *conn)
+{
+    struct link *link = berth_conn_user(conn);
+    link->blocked = false;
+    go_on(link, conn, clock_now_ns());
+}
+
+void link_on_close(struct berth_conn *conn, enum berth_reason reason)
+{
+    struct link *link = berth_conn_user(conn);
+    struct client *client = link->client;
+    uint64_t unanswered = link->outstanding;
+    bool unsent = client->options->messages != 0 && link->unsent > 0;
+    uint32_t halt = atomic_load(&client->halt);
+    atomic_fetch_sub(&client->open, 1);
+    if (unanswered > 0 || unsent || link->cause != CAUSE_NONE) {
+        uint32_t cause = link->cause != CAUSE_NONE ? link->cause
+                         : halt != CAUSE_NONE      ? halt
+                                                   : (uint32_t)reason;
+        link->tally->lost[cause].connections++;
+        link->tally->lost[cause].messages += unanswered;
+        if (cause <= CAUSE_LIBRARY_LAST) {
+            char why[WHY_BYTES];
+            complain("connection %" PRIu32 " ended with %" PRIu64 " of %" PRIu64
+                     " messages unanswered: %s",
+                     link->number, unanswered, link->sent, berth_conn_why(conn, why, sizeof why));
+        }
+    }
+    end(link);
+}
+
+void link_on_connect_failed(struct berth_server *server, void *user, int system, uint32_t attempts)
+{
+    struct link *link = user;
+    struct client *client = link->client;
+    uint64_t addresses = client->addresses->count;
+    (void)server;
+    link->tries += attempts;
+    if (addresses > 1 && link->tries < addresses * ((uint64_t)client->options->retries + 1) &&
+        atomic_load(&client->halt) == CAUSE_NONE && link_connect(link) == BERTH_OK) {
+        return;
+    }
+    uint32_t rounds = (uint32_t)((link->tries + addresses - 1) / addresses);
+    link->tally->failed++;
+    link->tally->retries += rounds > 0 ? rounds - 1 : 0;
+    complain("connection %" PRIu32 " could not be made, after %" PRIu32 " attempt%s: %s",
+             link->number, link->tries, link->tries == 1 ? "" : "s", strerror(system));
+    end(link);
+}

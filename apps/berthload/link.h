@@ -1,0 +1,40 @@
+/* One connection of a run. */
+#ifndef BERTHLOAD_LINK_H
+#define BERTHLOAD_LINK_H
+
+#include "client.h"
+
+/* Written by its worker only; two links never share a cache line. */
+struct link {
+    _Alignas(TALLY_ALIGNMENT) struct client *client;
+    struct tally *tally;        /* its worker's */
+    struct message_cursor next; /* the message to send */
+    struct verifier verifier;   /* what the next reply must be */
+    uint64_t *stamps;           /* a ring of `pipeline` */
+    uint64_t unsent;            /* messages still to send; UINT64_MAX - n without an end */
+    uint64_t sent;
+    uint32_t number; /* 1 is the first */
+    uint32_t worker;
+    uint32_t outstanding;
+    uint32_t stamp_in;  /* where the next message's stamp goes */
+    uint32_t stamp_out; /* where that of the next reply is */
+    uint32_t tries;     /* attempts to connect that have failed */
+    uint32_t cause;     /* an enum cause; CAUSE_NONE: nothing went wrong */
+    bool blocked;       /* a send was refused, on_drained will come */
+    bool finished;      /* it has nothing more to do with messages */
+    bool ended;
+};
+
+void link_prepare(struct link *link, struct client *client, uint32_t number);
+
+/* Makes the attempt to connect that is due. */
+int link_connect(struct link *link);
+
+/* The callbacks, for a protocol. */
+void link_on_open(struct berth_conn *conn);
+void link_on_messages(struct berth_conn *conn, const struct berth_message *messages, size_t count);
+void link_on_drained(struct berth_conn *conn);
+void link_on_close(struct berth_conn *conn, enum berth_reason reason);
+void link_on_connect_failed(struct berth_server *server, void *user, int system, uint32_t attempts);
+
+#endif

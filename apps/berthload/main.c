@@ -1,0 +1,184 @@
+/* berthload: sends messages to a server that answers each with itself, verifies every byte of
+ * every reply, and reports rate and latency. Built on nothing but Berth's public headers.
+ *
+ * One load is closed: a connection has --pipeline messages on their way and sends the next when
+ * one is answered. So a slow server is asked less, and the latencies are those of what it was
+ * asked. This file owns what lives for the whole run: options, client, results. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "client.h"
+#include "clock.h"
+#include "json.h"
+#include "limits.h"
+#include "options.h"
+#include "report.h"
+#include "resolve.h"
+#include "results.h"
+#include "run.h"
+
+/* Exit statuses; 0 is a run in which all was right. */
+#define EXIT_NOT_RIGHT 1
+#define EXIT_USAGE     2
+
+/* Which option sets a field of the library's configuration, for its errors. */
+static const char *option_of(const char *setting)
+{
+    static const struct {
+        const char *setting;
+        const char *option;
+    } names[] = {
+        {"backend", "--backend"},           {"workers", "--workers"},
+        {"connects_max", "--connections"},  {"connections", "--connections"},
+        {"receive_bytes", "--buffer-size"}, {"send_bytes", "--buffer-size"},
+        {"send_high_bytes", "--pipeline"},  {"send_max_bytes", "--pipeline"},
+        {"pool_bytes", "--pipeline"},       {"connect", "--connect"},
+    };
+    for (size_t i = 0; setting != NULL && i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(setting, names[i].setting) == 0) {
+            return names[i].option;
+        }
+    }
+    return NULL;
+}
+
+static int say_failure(const struct berth_error *why)
+{
+    const char *option = option_of(why->setting);
+    fprintf(stderr, "berthload: %s%s%s\n", option != NULL ? option : "", option != NULL ? ": " : "",
+            why->text);
+    return EXIT_NOT_RIGHT;
+}
+
+/* Workers and descriptors: what is settled by the machine. */
+static bool fit_machine(struct options *options)
+{
+    if (options->workers == 0) {
+        options->workers = limits_cpus();
+        if (options->workers > options->connections) {
+            options->workers = options->connections;
+        }
+    }
+    uint64_t granted = limits_raise_descriptors();
+    uint64_t needed = limits_descriptors_needed(options->connections, options->workers);
+    if (needed > granted) {
+        fprintf(stderr,
+                "berthload: --connections: %" PRIu32 " need %" PRIu64
+                " descriptors, and this process may have %" PRIu64 " (ulimit -Hn)\n",
+                options->connections, needed, granted);
+        return false;
+    }
+    return true;
+}
+
+static uint64_t time_ns(const struct timeval *time)
+{
+    return (uint64_t)time->tv_sec * NS_PER_S + (uint64_t)time->tv_usec * NS_PER_US;
+}
+
+static void collect(struct client *client, struct results *results)
+{
+    const struct options *options = client->options;
+    struct rusage usage;
+    results->elapsed_ns = clock_now_ns() - client->started_ns;
+    results->options = options;
+    client_sum(client, &results->tally);
+    berth_plan(client->server, &results->plan);
+    berth_server_stats(client->server, &results->stats);
+    results->planned = options->messages != 0 ? options->messages * options->connections
+                                              : tally_read(&results->tally.sent);
+    results->most = atomic_load(&client->most);
+    results->traffic_ns = client->end.wall_ns - client->begin.wall_ns;
+    if (results->traffic_ns > 0) {
+        results->busy = (double)(client->end.cpu_ns - client->begin.cpu_ns) /
+                        ((double)results->traffic_ns * results->plan.workers);
+    }
+    if (getrusage(RUSAGE_SELF, &usage) == 0) {
+        results->user_ns = time_ns(&usage.ru_utime);
+        results->system_ns = time_ns(&usage.ru_stime);
+    }
+}
+
+/* The summary and the JSON. When the JSON has the standard output, people read the other one. */
+static int tell(const struct results *results, FILE *json)
+{
+    FILE *out = json == stdout ? stderr : stdout;
+    int status = results_right(results) ? EXIT_SUCCESS : EXIT_NOT_RIGHT;
+    if (json != NULL && (!json_write(results, json) || (json != stdout && fclose(json) != 0))) {
+        fprintf(stderr, "berthload: --json: %s could not be written: %s\n", results->options->json,
+                strerror(errno));
+        status = EXIT_NOT_RIGHT;
+    }
+    report_write(results, results->options->quiet, out);
+    if (fflush(out) != 0 || ferror(out)) {
+        fprintf(stderr, "berthload: the summary could not be written: %s\n", strerror(errno));
+        status = EXIT_NOT_RIGHT;
+    }
+    return status;
+}
+
+static int run(const struct options *options, FILE *json)
+{
+    struct addresses addresses;
+    struct berth_error error = {0};
+    const char *why = NULL;
+    if (!resolve(options->host, options->port, &addresses, &why)) {
+        fprintf(stderr, "berthload: --connect: %s: %s\n", options->host, why);
+        return EXIT_NOT_RIGHT;
+    }
+    struct client *client = calloc(1, sizeof *client);
+    struct results *results = aligned_alloc(TALLY_ALIGNMENT, sizeof *results);
+    int status = EXIT_NOT_RIGHT;
+    if (client == NULL || results == NULL) {
+        fprintf(stderr, "berthload: there is no memory\n");
+    } else if (!client_make(client, options, &addresses, &error) || !run_client(client, &error)) {
+        status = say_failure(&error);
+    } else {
+        memset(results, 0, sizeof *results);
+        collect(client, results);
+        status = tell(results, json);
+    }
+    if (client != NULL) {
+        client_free(client);
+    }
+    free(client);
+    free(results);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    char why[OPTIONS_WHY_BYTES];
+    FILE *json = NULL;
+    switch (options_read(argc, argv, &options, why)) {
+    case OPTIONS_HELP:
+        fputs(options_help(), stdout);
+        return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_NOT_RIGHT;
+    case OPTIONS_VERSION:
+        puts("berthload " BERTH_VERSION);
+        return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_NOT_RIGHT;
+    case OPTIONS_BAD:
+        fprintf(stderr, "berthload: %s\nberthload --help shows the options\n", why);
+        return EXIT_USAGE;
+    case OPTIONS_RUN:
+        break;
+    }
+    if (!fit_machine(&options)) {
+        return EXIT_USAGE;
+    }
+    if (options.json != NULL) {
+        /* Before the run: it would be a pity to lose the results of an hour to a typing error. */
+        json = strcmp(options.json, "-") == 0 ? stdout : fopen(options.json, "w");
+        if (json == NULL) {
+            fprintf(stderr, "berthload: --json: %s: %s\n", options.json, strerror(errno));
+            return EXIT_USAGE;
+        }
+    }
+    run_catch_signals();
+    return run(&options, json);
+}

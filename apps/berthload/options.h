@@ -1,0 +1,71 @@
+/* What berthload is asked to do. */
+#ifndef BERTHLOAD_OPTIONS_H
+#define BERTHLOAD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <berth/berth.h>
+
+/* The longest host name that DNS knows, and its end. */
+#define HOST_TEXT_BYTES 256
+
+/* Room for a sentence on what is wrong with the options. */
+#define OPTIONS_WHY_BYTES 400
+
+struct options {
+    char host[HOST_TEXT_BYTES]; /* without brackets */
+    char port[6];
+    const char *connect; /* both, as they were given */
+    uint32_t connections;
+    uint64_t messages;    /* per connection; 0: until duration_ns are over */
+    uint64_t duration_ns; /* 0: until all messages are answered */
+    bool sized;           /* false: messages are the seed's texts */
+    uint32_t size_min;
+    uint32_t size_max;
+    uint32_t pipeline;
+    uint32_t workers; /* 0: not said; main settles it before the run */
+    enum berth_backend backend;
+    uint32_t buffer_bytes; /* 0: the library's default */
+    const char *frame;
+    uint32_t message_max; /* 0: not said; settled like framing and with_id below */
+    uint32_t connect_rate;
+    uint32_t retries;
+    uint64_t connect_timeout_ns;
+    uint64_t answer_timeout_ns;
+    uint64_t timeout_ns; /* 0: not said; settled */
+    const char *json;    /* NULL: none */
+    bool quiet;
+
+    enum { REPLY_BY_FRAME, REPLY_ID_FIRST, REPLY_BARE } reply;
+
+    /* Settled from the above by options_settle. */
+    struct berth_framing framing;
+    bool with_id;
+    uint32_t message_bytes; /* the largest message that will be sent */
+    uint32_t frame_bytes;   /* and the largest frame */
+    int avoid;              /* the byte that no pattern may hold, or -1 */
+};
+
+enum options_verdict {
+    OPTIONS_RUN,
+    OPTIONS_HELP,
+    OPTIONS_VERSION,
+    OPTIONS_BAD,
+};
+
+/* Reads the command line and settles what follows from it. The texts in *options point into argv.
+ * After OPTIONS_BAD, `why` (OPTIONS_WHY_BYTES) begins with the option's name. Not reentrant:
+ * getopt is not. */
+enum options_verdict options_read(int argc, char **argv, struct options *options, char *why);
+
+/* The second half of options_read: the framing, and whether everything fits together. */
+bool options_settle(struct options *options, char *why);
+
+/* The text of --help. */
+const char *options_help(void);
+
+const char *options_backend_name(enum berth_backend backend);
+
+#endif

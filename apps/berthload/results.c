@@ -1,0 +1,61 @@
+/* What came out of a run, and the verdict on it. Pure; nothing is owned. */
+#include "results.h"
+
+#include <stdio.h>
+
+#include "number.h"
+
+/* From here on the client is as likely the bottleneck as the server. */
+#define BUSY_BOUND 0.95
+
+/* Shorter traffic says nothing about who was busy: it is all beginning. */
+#define BUSY_LEAST_NS (100 * NS_PER_MS)
+
+bool results_right(const struct results *results)
+{
+    uint64_t right = tally_read(&results->tally.right);
+    return right > 0 && right == tally_read(&results->tally.sent) && right == results->planned &&
+           results->tally.wrong == 0 && results->tally.made == results->options->connections;
+}
+
+const char *results_verdict(const struct results *results, char *out)
+{
+    char sent[NUMBER_TEXT_BYTES];
+    char right[NUMBER_TEXT_BYTES];
+    char figure[NUMBER_TEXT_BYTES];
+    uint64_t sent_count = tally_read(&results->tally.sent);
+    uint64_t right_count = tally_read(&results->tally.right);
+    int at = snprintf(out, VERDICT_BYTES, "sent %s messages, %s answered rightly",
+                      number_write(sent_count, sent), number_write(right_count, right));
+    if (right_count < sent_count) {
+        at += snprintf(out + at, (size_t)(VERDICT_BYTES - at), ", %s not",
+                       number_write(sent_count - right_count, figure));
+    }
+    if (sent_count < results->planned) {
+        at += snprintf(out + at, (size_t)(VERDICT_BYTES - at), ", %s never sent",
+                       number_write(results->planned - sent_count, figure));
+    }
+    if (results->tally.wrong > 0 && right_count == sent_count) {
+        at += snprintf(out + at, (size_t)(VERDICT_BYTES - at), ", %s replies to nothing",
+                       number_write(results->tally.wrong, figure));
+    }
+    if (results->tally.failed > 0) {
+        char all[NUMBER_TEXT_BYTES];
+        snprintf(out + at, (size_t)(VERDICT_BYTES - at), ", %s of %s connections not made",
+                 number_write(results->tally.failed, figure),
+                 number_write(results->options->connections, all));
+    }
+    return out;
+}
+
+double results_rate(const struct results *results, uint64_t count)
+{
+    return results->traffic_ns == 0
+               ? 0.0
+               : (double)count * (double)NS_PER_S / (double)results->traffic_ns;
+}
+
+bool results_client_bound(const struct results *results)
+{
+    return results->busy >= BUSY_BOUND && results->traffic_ns >= BUSY_LEAST_NS;
+}

@@ -1,0 +1,42 @@
+/* What came out of a run. */
+#ifndef BERTHLOAD_RESULTS_H
+#define BERTHLOAD_RESULTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <berth/berth.h>
+
+#include "options.h"
+#include "tally.h"
+
+/* Room for the verdict. */
+#define VERDICT_BYTES 200
+
+struct results {
+    const struct options *options; /* lent */
+    struct tally tally;            /* of all workers */
+    struct berth_plan plan;
+    struct berth_stats stats;
+    uint64_t planned;    /* messages; with --duration, as many as were sent */
+    uint32_t most;       /* connections at once */
+    uint64_t elapsed_ns; /* from the start to the last connection's end */
+    uint64_t traffic_ns; /* from the first connection to the last answer: what rates refer to */
+    uint64_t user_ns;    /* CPU time of the whole run */
+    uint64_t system_ns;
+    double busy; /* the share of its threads' time that the client was working during traffic */
+};
+
+/* Every planned message sent and answered rightly, and every connection made. */
+bool results_right(const struct results *results);
+
+/* The last line: what was sent, and what was answered. Returns `out` (VERDICT_BYTES). */
+const char *results_verdict(const struct results *results, char *out);
+
+/* Per second of traffic; 0 if there was none. */
+double results_rate(const struct results *results, uint64_t count);
+
+/* Whether the outcome says more about berthload than about the server. */
+bool results_client_bound(const struct results *results);
+
+#endif

@@ -1,0 +1,160 @@
+/* What follows from several options together: the framing and its largest message, the form of
+ * the replies, and whether messages and replies can be framed at all. Everything that would fail
+ * in the middle of a run for a reason that is known now is refused here, by the option's name.
+ * Pure, O(1). */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "messages.h"
+#include "number.h"
+#include "options.h"
+#include "verify.h"
+
+/* The largest message that is taken when nothing is said: what berthd takes too. */
+#define DEFAULT_MESSAGE_MAX 65536u
+
+/* What one connection may have outstanding: far more than any network holds, and it must be
+ * countable in the library's 32-bit limits of what waits to be sent. */
+#define OUTSTANDING_BYTES_MAX (UINT64_C(3) << 29)
+
+/* When nothing is said a run may take an hour more than its duration. */
+#define DEFAULT_TIMEOUT_NS (UINT64_C(3600) * NS_PER_S)
+
+/* Anything that a connection's text can hold. */
+static const char text_bytes[] = "M-C0123456789";
+
+static bool settle_framing(struct options *options, char *why)
+{
+    struct berth_error error;
+    uint32_t most = options->message_max;
+    if (most == 0) {
+        uint64_t needed = (uint64_t)options->size_max + REPLY_ID_BYTES;
+        most = needed > DEFAULT_MESSAGE_MAX ? (uint32_t)needed : DEFAULT_MESSAGE_MAX;
+        most = most > BERTH_MESSAGE_BYTES_LIMIT ? BERTH_MESSAGE_BYTES_LIMIT : most;
+    }
+    if (berth_framing_parse(options->frame, most, &options->framing, &error) != BERTH_OK) {
+        snprintf(why, OPTIONS_WHY_BYTES, "--frame: %s", error.text);
+        return false;
+    }
+    options->message_max = options->framing.message_bytes_max;
+    options->avoid = -1;
+    if (options->framing.kind != BERTH_FRAMING_DELIMITER) {
+        return true;
+    }
+    options->avoid = options->framing.delimiter[0];
+    if (options->avoid != '\0' && strchr(text_bytes, options->avoid) != NULL) {
+        snprintf(why, OPTIONS_WHY_BYTES,
+                 "--frame: a delimiter that begins with '%c' would be found in the messages' text, "
+                 "which is like M1-C1",
+                 options->avoid);
+        return false;
+    }
+    return true;
+}
+
+/* The form of the replies; with a fixed framing also the size of the messages. */
+static bool settle_reply(struct options *options, char *why)
+{
+    enum berth_framing_kind kind = options->framing.kind;
+    uint32_t fixed = options->framing.message_bytes_max;
+    options->with_id = options->reply == REPLY_ID_FIRST ||
+                       (options->reply == REPLY_BY_FRAME && kind != BERTH_FRAMING_DELIMITER &&
+                        kind != BERTH_FRAMING_FIXED);
+    if (kind != BERTH_FRAMING_FIXED) {
+        return true;
+    }
+    if (options->with_id) {
+        snprintf(why, OPTIONS_WHY_BYTES,
+                 "--reply: id makes a reply 4 bytes longer than its message, which fixed:%" PRIu32
+                 " does not allow",
+                 fixed);
+        return false;
+    }
+    if (options->sized && (options->size_min != fixed || options->size_max != fixed)) {
+        snprintf(why, OPTIONS_WHY_BYTES,
+                 "--size: must be %" PRIu32 " or be left out with --frame fixed:%" PRIu32, fixed,
+                 fixed);
+        return false;
+    }
+    options->sized = true;
+    options->size_min = fixed;
+    options->size_max = fixed;
+    return true;
+}
+
+/* Whether messages of `size` bytes can be sent, and their replies be received. */
+static bool check_size(const struct options *options, uint32_t size, char *why)
+{
+    uint8_t header[BERTH_HEADER_BYTES_MAX];
+    const char *option = options->sized ? "--size" : "--frame";
+    uint32_t reply = size + (options->with_id ? REPLY_ID_BYTES : 0);
+    if (reply > options->message_max) {
+        snprintf(why, OPTIONS_WHY_BYTES,
+                 "--max-message: %" PRIu32 " is less than the %" PRIu32
+                 " bytes of a reply to a message of %" PRIu32,
+                 options->message_max, reply, size);
+        return false;
+    }
+    int code = berth_frame_header(&options->framing, size, header);
+    if (code >= 0) {
+        code = berth_frame_header(&options->framing, reply, header);
+    }
+    if (code == BERTH_E_FRAME) {
+        snprintf(why, OPTIONS_WHY_BYTES, "%s: the framing %s refuses empty messages", option,
+                 options->frame);
+    } else if (code < 0) {
+        snprintf(why, OPTIONS_WHY_BYTES,
+                 "%s: the framing %s cannot carry a message of %" PRIu32
+                 " bytes and its reply of %" PRIu32,
+                 option, options->frame, size, reply);
+    }
+    return code >= 0;
+}
+
+static bool settle_sizes(struct options *options, char *why)
+{
+    uint32_t least = options->size_min;
+    uint32_t most = options->size_max;
+    if (!options->sized) {
+        uint64_t messages = options->messages != 0 ? options->messages : UINT64_MAX;
+        least = message_text_longest(1, 1);
+        most = message_text_longest(options->connections, messages);
+    }
+    if (!check_size(options, least, why) || !check_size(options, most, why)) {
+        return false;
+    }
+    options->message_bytes = most;
+    options->frame_bytes = most + BERTH_HEADER_BYTES_MAX + BERTH_DELIMITER_BYTES_MAX;
+    if ((uint64_t)options->frame_bytes * options->pipeline > OUTSTANDING_BYTES_MAX) {
+        snprintf(why, OPTIONS_WHY_BYTES,
+                 "--pipeline: %" PRIu32 " messages of %" PRIu32
+                 " bytes are more than the 1.5 GiB that a connection may have outstanding",
+                 options->pipeline, most);
+        return false;
+    }
+    return true;
+}
+
+bool options_settle(struct options *options, char *why)
+{
+    if (options->connect == NULL) {
+        snprintf(why, OPTIONS_WHY_BYTES, "--connect: is missing: the server's HOST:PORT");
+        return false;
+    }
+    if (options->messages != 0 && options->duration_ns != 0) {
+        snprintf(why, OPTIONS_WHY_BYTES,
+                 "--duration: cannot be combined with --messages; a run ends by one of them");
+        return false;
+    }
+    if (options->messages == 0 && options->duration_ns == 0) {
+        options->messages = 1;
+    }
+    if (options->timeout_ns == 0) {
+        options->timeout_ns = options->duration_ns + DEFAULT_TIMEOUT_NS;
+    } else if (options->timeout_ns <= options->duration_ns) {
+        snprintf(why, OPTIONS_WHY_BYTES, "--timeout: must be longer than --duration");
+        return false;
+    }
+    return settle_framing(options, why) && settle_reply(options, why) && settle_sizes(options, why);
+}

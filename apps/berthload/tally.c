@@ -1,0 +1,39 @@
+/* What is counted while messages run: one tally a worker, merged when all have ended. Nothing is
+ * owned here; a tally is 60 KiB, most of it a histogram. Counting is a plain addition, merging
+ * O(buckets). */
+#include "tally.h"
+
+const char *cause_text(uint32_t cause)
+{
+    switch (cause) {
+    case CAUSE_WRONG:
+        return "a wrong reply";
+    case CAUSE_SEND:
+        return "a message could not be sent";
+    case CAUSE_SIGNAL:
+        return "the run was interrupted";
+    case CAUSE_SILENCE:
+        return "no answer came within --answer-timeout";
+    case CAUSE_TIMEOUT:
+        return "the run took longer than --timeout";
+    default:
+        return berth_reason_text((enum berth_reason)cause);
+    }
+}
+
+void tally_merge(struct tally *into, const struct tally *from)
+{
+    tally_add(&into->sent, tally_read(&from->sent));
+    tally_add(&into->right, tally_read(&from->right));
+    tally_add(&into->sent_bytes, tally_read(&from->sent_bytes));
+    tally_add(&into->right_bytes, tally_read(&from->right_bytes));
+    into->made += from->made;
+    into->failed += from->failed;
+    into->retries += from->retries;
+    into->wrong += from->wrong;
+    for (uint32_t i = 0; i < CAUSES; i++) {
+        into->lost[i].connections += from->lost[i].connections;
+        into->lost[i].messages += from->lost[i].messages;
+    }
+    histogram_merge(&into->latency, &from->latency);
+}

@@ -1,0 +1,53 @@
+"""What berthd refuses to start with, and that it says which option is at fault."""
+
+import re
+
+import pytest
+
+from conftest import run
+
+REFUSED = [
+    (["--max-connections", "0"], "--max-connections"),
+    (["--max-connections", "4000000001"], "--max-connections"),
+    (["--max-connections", "ten"], "--max-connections"),
+    (["--buffer-size", "0"], "--buffer-size"),
+    (["--buffer-size", "-1"], "--buffer-size"),
+    (["--workers", "99999"], "--workers"),
+    (["--backend", "foo"], "--backend"),
+    (["--listen", "nonsense"], "--listen"),
+    (["--listen", "127.0.0.1:65536"], "--listen"),
+    (["--listen", ""], "--listen"),
+    (["--frame", "length:3"], "--frame"),
+    (["--frame", "delimiter:"], "--frame"),
+    (["--frame", ""], "--frame"),
+    (["--frame", "length:1", "--max-message", "255"], "--max-message|--frame"),
+    (["--max-message", "0"], "--max-message"),
+    (["--max-message", "1073741825"], "--max-message"),
+    (["--max-message", "1e3"], "--max-message"),
+    (["--no-such-option"], "--no-such-option"),
+    (["--backlog", "-1"], "--backlog"),
+    (["--max-connections"], "--max-connections"),
+    (["stray"], "stray"),
+]
+
+
+@pytest.mark.parametrize("options, at_fault", REFUSED, ids=lambda value: str(value))
+def test_a_refused_setting_is_named(options, at_fault):
+    listen = [] if "--listen" in options else ["--listen", "127.0.0.1:0"]
+    status, out, err = run("berthd", *listen, *options)
+    assert status > 0
+    assert re.search(at_fault, err)
+    assert "listening" not in out + err
+
+
+def test_help():
+    status, out, err = run("berthd", "--help")
+    assert (status, err) == (0, "")
+    for option in ("--listen", "--max-connections", "--buffer-size", "--frame", "--backend"):
+        assert option in out
+
+
+def test_version():
+    status, out, err = run("berthd", "--version")
+    assert (status, err) == (0, "")
+    assert re.search(r"\b\d+\.\d+\.\d+\b", out)

@@ -1,0 +1,128 @@
+"""The orderly end (M9.4): what was received is answered, the numbers are right, in time."""
+
+import signal
+import threading
+
+import pytest
+
+from peer import EndOfStream, assert_quiet, read_first_replies
+
+SIGNALS = [signal.SIGTERM, signal.SIGINT]
+HELLO = b"hello"
+
+
+class Chatter(threading.Thread):
+    """A client that keeps 16 messages on their way until the server ends its side."""
+
+    def __init__(self, client, enough):
+        super().__init__(daemon=True)
+        self.client = client
+        self.enough = enough
+        self.replies = 0
+        self.failure = None
+
+    def run(self):
+        try:
+            self.client.send_messages(*(b"message %d" % number for number in range(16)))
+            while True:
+                _, reply = self.client.read_reply()
+                assert reply == b"message %d" % self.replies
+                self.replies += 1
+                self.client.send_messages(b"message %d" % (self.replies + 15))
+                if self.replies == 100:
+                    self.enough.release()
+        except EndOfStream:
+            self.client.close()
+        except Exception as failure:  # shown by the test, which runs in another thread
+            self.failure = failure
+            self.enough.release()
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_stop_under_load_answers_what_was_received(berthd, number, workers):
+    server = berthd(workers=workers)
+    enough = threading.Semaphore(0)
+    chatters = [Chatter(server.connect(), enough) for _ in range(10)]
+    for chatter in chatters:
+        chatter.start()
+    for _ in chatters:
+        enough.acquire(timeout=5)
+    server.send(number)
+    for chatter in chatters:
+        chatter.join(5)
+    assert [chatter.failure for chatter in chatters] == [None] * 10
+    assert server.wait() == 0, server.said()
+    summary = server.summary()
+    assert summary.connections == summary.most == 10
+    assert summary.messages == sum(chatter.replies for chatter in chatters)
+
+
+def test_the_summary_is_right(server):
+    first, second = server.crowd(2)
+    first.ask(b"12345", b"")
+    second.ask(b"123")
+    first.close()
+    second.close()
+    third = server.connect()
+    third.ask(b"1")
+    summary = server.stop()
+    assert (summary.connections, summary.most, summary.messages) == (3, 2, 4)
+    assert summary.bytes_in == 4 * 4 + 9
+    assert summary.bytes_out == 4 * 8 + 9
+
+
+def test_a_server_without_a_client_stops_too(server):
+    assert server.stop() == (0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_idle_connections_do_not_hold_the_end_up(server, number):
+    clients = server.crowd(20)
+    for client in clients:
+        client.ask(HELLO)
+    server.send(number)
+    for client in clients:
+        client.read_end()
+        client.close()
+    assert server.wait() == 0
+
+
+def test_a_client_that_stays_is_cut_after_a_while(server):
+    """linger_timeout_ms: 2 seconds."""
+    client = server.connect()
+    client.ask(HELLO)
+    server.send(signal.SIGTERM)
+    client.read_end()
+    assert server.wait() == 0
+
+
+def test_clients_that_wait_are_served_before_the_end(berthd):
+    server = berthd("--max-connections", 2)
+    inside = server.crowd(2)
+    for client in inside:
+        client.ask(HELLO)
+    waiting = server.crowd(5)
+    for client in waiting:
+        client.send_messages(HELLO)
+    assert_quiet(waiting, 0.1)
+    server.send(signal.SIGTERM)
+    for client in inside:
+        client.read_end()
+        client.close()
+    while waiting:
+        (served,) = read_first_replies(waiting, 1, HELLO)
+        served.read_end()
+        served.close()
+        waiting.remove(served)
+    assert server.wait() == 0
+    assert server.summary().connections == 7
+
+
+def test_a_second_signal_ends_it_at_once(server):
+    client = server.connect()
+    client.ask(HELLO)
+    server.send(signal.SIGTERM)
+    client.read_end()
+    server.send(signal.SIGTERM)
+    assert server.wait() == 0

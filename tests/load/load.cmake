@@ -1,0 +1,10 @@
+# The pure parts of berthload: tests/load/test_<noun>.c becomes the test load.<noun>.
+file(GLOB LOAD_TESTS CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/test_*.c)
+foreach(source IN LISTS LOAD_TESTS)
+  get_filename_component(name ${source} NAME_WE)
+  string(REPLACE "test_" "" noun ${name})
+  add_executable(load_${noun} ${source})
+  target_link_libraries(load_${noun} PRIVATE berthload_parts PkgConfig::CMOCKA)
+  add_test(NAME load.${noun} COMMAND load_${noun})
+  set_tests_properties(load.${noun} PROPERTIES TIMEOUT ${TEST_SECONDS})
+endforeach()
