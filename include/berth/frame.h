@@ -165,8 +165,8 @@ size_t berth_frame_cut(const struct berth_framing *framing, const uint8_t *bytes
 /* Writes the header of a message of message_bytes into `header`, which has room for
  * BERTH_HEADER_BYTES_MAX. Returns the header's bytes (0 for delimiter and fixed), or
  * BERTH_E_TOO_LARGE if the framing cannot carry such a message (not expressible in the field,
- * another size than fixed, above BERTH_MESSAGE_BYTES_LIMIT), or BERTH_E_FRAME if it is empty and must
- * not be. After the message come framing->delimiter_bytes bytes of framing->delimiter when the
+ * another size than fixed, above BERTH_MESSAGE_BYTES_LIMIT), or BERTH_E_FRAME if it is empty and
+ * must not be. After the message come framing->delimiter_bytes bytes of framing->delimiter when the
  * kind is delimiter. */
 int berth_frame_header(const struct berth_framing *framing, uint32_t message_bytes,
                        uint8_t *header);

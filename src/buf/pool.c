@@ -165,9 +165,9 @@ void *pool_take(struct pool *pool, size_t bytes, size_t *got)
     return piece;
 }
 
-void pool_give(struct pool *pool, void *given)
+void pool_give(struct pool *pool, void *taken)
 {
-    struct pool_piece *piece = given;
+    struct pool_piece *piece = taken;
     size_t index = index_of(pool, piece);
     BERTH_ASSERT(index < pool->bytes >> POOL_PIECE_LOG2);
     BERTH_ASSERT(pool->orders[index] != 0 && (pool->orders[index] & FREE_BIT) == 0);

@@ -50,7 +50,7 @@ void pool_init(struct pool *pool, void *base, size_t bytes, void *zeroed_account
 void *pool_take(struct pool *pool, size_t bytes, size_t *got);
 
 /* Gives a piece back. O(1), or O(orders) when it is merged. */
-void pool_give(struct pool *pool, void *piece);
+void pool_give(struct pool *pool, void *taken);
 
 /* Whether pool_take would succeed. May merge what is kept ready. */
 bool pool_can(struct pool *pool, size_t bytes);

@@ -275,7 +275,7 @@ int worker_open(struct worker *worker);
 void worker_close(struct worker *worker);
 /* One turn: reap, act, flush. false when the worker has ended. Waits for events only if `wait`. */
 bool worker_turn(struct worker *worker, bool wait);
-void *worker_run(void *worker);
+void *worker_run(void *argument);
 struct worker *worker_current(void);
 static inline void attend(struct berth_conn *conn)
 {

@@ -543,19 +543,27 @@ static uint64_t next_moment(const struct sim_io *sim, uint64_t limit_ns)
     return next;
 }
 
-static void wait_for_more(struct sim_io *sim, uint64_t deadline_ns)
+static void wait_for_more(struct sim_io *sim)
 {
-    struct sim_world *world = sim->world;
-    bool polls = deadline_ns <= world->now_ns;
-    if (!polls && must_wait_for_others(sim)) {
+    if (must_wait_for_others(sim)) {
         return;
     }
-    uint64_t next = next_moment(sim, polls ? world->now_ns + POLL_NS : deadline_ns);
+    uint64_t next = next_moment(sim, sim->deadline_ns);
     if (next == IO_FOREVER) {
         return; /* nothing will ever happen by itself: sim_world_idle */
     }
-    sim_advance(world, next);
+    sim_advance(sim->world, next);
     act_on_due(sim);
+}
+
+/* Until when a reap with this deadline may wait. One that does not wait gets the turn's time for
+ * nothing if time has passed since its last, and otherwise pays for it. */
+static uint64_t wait_limit(const struct io *io, uint64_t now_ns, uint64_t deadline_ns)
+{
+    if (deadline_ns > now_ns) {
+        return deadline_ns;
+    }
+    return io->now_ns < now_ns ? now_ns : now_ns + POLL_NS;
 }
 
 static void reap(struct io *io, uint64_t deadline_ns)
@@ -565,12 +573,12 @@ static void reap(struct io *io, uint64_t deadline_ns)
     io->stats.enters++;
     sim->missed = 0;
     sim->waits = false;
-    sim->deadline_ns = deadline_ns;
+    sim->deadline_ns = wait_limit(io, world->now_ns, deadline_ns);
     if (!sim_chance(world, world->options.spurious)) {
         act_on_due(sim);
-        if (io->out_count == 0 && !sim->woken) {
-            wait_for_more(sim, deadline_ns);
-            sim->waits = io->out_count == 0 && deadline_ns > world->now_ns;
+        if (io->out_count == 0 && !sim->woken && sim->deadline_ns > world->now_ns) {
+            wait_for_more(sim);
+            sim->waits = io->out_count == 0 && sim->deadline_ns > world->now_ns;
         }
         sim->woken = false;
     }

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -62,8 +63,9 @@ static int backlog_limit(void)
     int limit = SOMAXCONN;
     FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
     if (file != NULL) {
-        if (fscanf(file, "%d", &limit) != 1) {
-            limit = SOMAXCONN;
+        char text[16] = "";
+        if (fgets(text, sizeof text, file) != NULL && strtol(text, NULL, 10) > 0) {
+            limit = (int)strtol(text, NULL, 10);
         }
         fclose(file);
     }
@@ -110,7 +112,7 @@ int socket_listen(void *world, const struct berth_address *address, int backlog,
     if (fd < 0) {
         return -errno;
     }
-    struct sockaddr_storage name;
+    struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
     socklen_t bytes = sizeof name;
     if (getsockname(fd, (struct sockaddr *)&name, &bytes) == 0) {
         struct berth_address real;
@@ -175,7 +177,7 @@ void socket_close(int fd, bool reset)
 
 bool socket_name_of(struct io *io, uint32_t sock, bool peer, struct berth_address *out)
 {
-    struct sockaddr_storage name;
+    struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
     socklen_t bytes = sizeof name;
     int fd = io->socks[sock].fd;
     int result = peer ? getpeername(fd, (struct sockaddr *)&name, &bytes)

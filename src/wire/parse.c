@@ -107,7 +107,7 @@ static bool part_number(struct part part, int64_t low, int64_t high, int64_t *nu
 static int hex_digit(char digit)
 {
     static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-    const char *found = digit != '\0' ? strchr(digits, digit) : NULL;
+    const char *found = memchr(digits, digit, sizeof digits - 1);
     return found != NULL ? (int)((found - digits) % 16) : -1;
 }
 
