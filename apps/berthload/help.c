@@ -22,7 +22,7 @@ const char *options_help(void)
            "  --frame SPEC           length:4:le (default), varint, delimiter:\\n, fixed:64, ...\n"
            "  --reply id | bare      replies begin with a 4-byte transmission id, or are the\n"
            "                         message alone (id; bare for delimiter and fixed)\n"
-           "  --max-message N        the largest reply taken (65536, or what --size leads to)\n"
+           "  --max-message N        the largest reply taken (1048576, or what --size leads to)\n"
            "\n"
            "Connecting\n"
            "  --connect-rate N       new connections a second (0: as fast as possible)\n"

@@ -81,6 +81,7 @@ static void put_results(struct part part, const struct results *results)
     put_count(part, "messages_answered", right);
     put_count(part, "messages_unanswered", sent - right);
     put_count(part, "wrong_replies", tally->wrong);
+    put_count(part, "surplus_bytes", results->surplus_bytes);
     put_count(part, "sent_bytes", tally_read(&tally->sent_bytes));
     put_count(part, "answered_bytes", tally_read(&tally->right_bytes));
     put_number(part, "messages_per_s", results_rate(results, right));

@@ -210,6 +210,7 @@ void link_on_messages(struct berth_conn *conn, const struct berth_message *messa
     enum reply_verdict verdict = REPLY_RIGHT;
     uint64_t now = clock_now_ns();
     uint64_t bytes = 0;
+    uint64_t headers = 0;
     size_t right = 0;
     if (link->finished) {
         return; /* it is closing; nothing is expected any more */
@@ -223,6 +224,7 @@ void link_on_messages(struct berth_conn *conn, const struct berth_message *messa
         }
         if (verdict == REPLY_RIGHT) {
             bytes += reply->size;
+            headers += reply->header_bytes;
             right++;
         }
     }
@@ -230,6 +232,8 @@ void link_on_messages(struct berth_conn *conn, const struct berth_message *messa
     link->outstanding -= (uint32_t)right;
     tally_add(&link->tally->right, right);
     tally_add(&link->tally->right_bytes, bytes);
+    link->tally->right_frame_bytes +=
+        bytes + headers + right * link->client->options->framing.delimiter_bytes;
     if (verdict == REPLY_RIGHT) {
         go_on(link, conn, now);
     } else {

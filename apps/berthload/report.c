@@ -86,6 +86,10 @@ static void write_errors(const struct results *results, FILE *out)
                     number_write(tally->lost[i].messages, b), cause_text(i));
         }
     }
+    if (results->surplus_bytes > 0) {
+        fprintf(out, LINE "%s bytes came after the last replies\n", "",
+                number_write(results->surplus_bytes, a));
+    }
     if (complain_unsaid() > 0) {
         fprintf(out, LINE "%s more lines like those above were not printed\n", "",
                 number_write(complain_unsaid(), a));

@@ -15,7 +15,8 @@ bool results_right(const struct results *results)
 {
     uint64_t right = tally_read(&results->tally.right);
     return right > 0 && right == tally_read(&results->tally.sent) && right == results->planned &&
-           results->tally.wrong == 0 && results->tally.made == results->options->connections;
+           results->tally.wrong == 0 && results->surplus_bytes == 0 &&
+           results->tally.made == results->options->connections;
 }
 
 const char *results_verdict(const struct results *results, char *out)
@@ -38,6 +39,10 @@ const char *results_verdict(const struct results *results, char *out)
     if (results->tally.wrong > 0 && right_count == sent_count) {
         at += snprintf(out + at, (size_t)(VERDICT_BYTES - at), ", %s replies to nothing",
                        number_write(results->tally.wrong, figure));
+    }
+    if (results->surplus_bytes > 0) {
+        at += snprintf(out + at, (size_t)(VERDICT_BYTES - at), ", %s bytes answer nothing",
+                       number_write(results->surplus_bytes, figure));
     }
     if (results->tally.failed > 0) {
         char all[NUMBER_TEXT_BYTES];

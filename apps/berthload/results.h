@@ -18,11 +18,12 @@ struct results {
     struct tally tally;            /* of all workers */
     struct berth_plan plan;
     struct berth_stats stats;
-    uint64_t planned;    /* messages; with --duration, as many as were sent */
-    uint32_t most;       /* connections at once */
-    uint64_t elapsed_ns; /* from the start to the last connection's end */
-    uint64_t traffic_ns; /* from the first connection to the last answer: what rates refer to */
-    uint64_t user_ns;    /* CPU time of the whole run */
+    uint64_t surplus_bytes; /* that came although every reply was there already */
+    uint64_t planned;       /* messages; with --duration, as many as were sent */
+    uint32_t most;          /* connections at once */
+    uint64_t elapsed_ns;    /* from the start to the last connection's end */
+    uint64_t traffic_ns;    /* from the first connection to the last answer: what rates refer to */
+    uint64_t user_ns;       /* CPU time of the whole run */
     uint64_t system_ns;
     double busy; /* the share of its threads' time that the client was working during traffic */
 };

@@ -12,7 +12,7 @@
 #include "verify.h"
 
 /* The largest message that is taken when nothing is said: what berthd takes too. */
-#define DEFAULT_MESSAGE_MAX 65536u
+#define DEFAULT_MESSAGE_MAX 1048576u
 
 /* What one connection may have outstanding: far more than any network holds, and it must be
  * countable in the library's 32-bit limits of what waits to be sent. */

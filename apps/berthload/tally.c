@@ -27,6 +27,7 @@ void tally_merge(struct tally *into, const struct tally *from)
     tally_add(&into->right, tally_read(&from->right));
     tally_add(&into->sent_bytes, tally_read(&from->sent_bytes));
     tally_add(&into->right_bytes, tally_read(&from->right_bytes));
+    into->right_frame_bytes += from->right_frame_bytes;
     into->made += from->made;
     into->failed += from->failed;
     into->retries += from->retries;

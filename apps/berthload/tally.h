@@ -39,6 +39,7 @@ struct tally {
     _Atomic uint64_t right;
     _Atomic uint64_t sent_bytes;  /* of messages, without their frames */
     _Atomic uint64_t right_bytes; /* of right replies, without their frames, with their ids */
+    uint64_t right_frame_bytes;   /* the same with their frames */
     uint64_t made;                /* connections */
     uint64_t failed;
     uint64_t retries;

@@ -17,6 +17,7 @@
  * costs one wait, and one system call for each receive and each accept.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -30,6 +31,9 @@
 
 /* Events fetched by one wait. More are fetched by the next: the kernel keeps them. */
 #define EVENTS_MAX 256
+
+#define NS_PER_S  UINT64_C(1000000000)
+#define NS_PER_MS UINT64_C(1000000)
 
 /* io_sock.backend_flags */
 #define EP_READABLE     0x01u /* a receive is worth trying */
@@ -69,6 +73,7 @@ struct epoll_io {
     uint32_t events_count;
     bool listening; /* the listeners are registered */
     bool cancel_accepts;
+    bool waits_ns;     /* epoll_pwait2 is there: 5.11+ */
     bool skipped_wait; /* the last reap had enough to say without waiting */
 };
 
@@ -159,6 +164,7 @@ static int ep_open(struct io *io)
         ep->buffers[i] = (uint16_t)(io->config.receive_count - 1 - i);
     }
     ep->buffers_count = io->config.receive_count;
+    ep->waits_ns = epoll_pwait2(ep->epoll, ep->events, 1, &(struct timespec){0}, NULL) >= 0;
     uint64_t seed = 0;
     if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) < 0) {
         seed = (uint64_t)getpid(); /* early boot; this randomness only spreads */
@@ -516,19 +522,6 @@ static void handle_events(struct epoll_io *ep)
     }
 }
 
-/* A deadline as a time to wait from now. */
-static const struct timespec *time_left(const struct io *io, uint64_t deadline_ns,
-                                        struct timespec *out)
-{
-    if (deadline_ns == IO_FOREVER) {
-        return NULL;
-    }
-    uint64_t left = deadline_ns > io->now_ns ? deadline_ns - io->now_ns : 0;
-    out->tv_sec = (time_t)(left / 1000000000);
-    out->tv_nsec = (long)(left % 1000000000);
-    return out;
-}
-
 static void wait_for_events(struct epoll_io *ep, uint64_t deadline_ns)
 {
     struct io *io = &ep->io;
@@ -538,10 +531,19 @@ static void wait_for_events(struct epoll_io *ep, uint64_t deadline_ns)
     if (deadline_ns != 0 && deadline_ns != IO_FOREVER) {
         io_clock_read(io); /* the turn took time; do not sleep it again */
     }
-    struct timespec space;
-    const struct timespec *timeout = time_left(io, deadline_ns, &space);
+    uint64_t left = deadline_ns > io->now_ns ? deadline_ns - io->now_ns : 0;
     io->stats.enters++;
-    int count = epoll_pwait2(ep->epoll, ep->events, EVENTS_MAX, timeout, NULL); /* 5.11 */
+    int count;
+    if (ep->waits_ns) {
+        struct timespec space = {.tv_sec = (time_t)(left / NS_PER_S),
+                                 .tv_nsec = (long)(left % NS_PER_S)};
+        const struct timespec *timeout = deadline_ns == IO_FOREVER ? NULL : &space;
+        count = epoll_pwait2(ep->epoll, ep->events, EVENTS_MAX, timeout, NULL);
+    } else {
+        uint64_t ms = (left + NS_PER_MS - 1) / NS_PER_MS; /* rounded up: never early */
+        int timeout = deadline_ns == IO_FOREVER ? -1 : ms > INT_MAX ? INT_MAX : (int)ms;
+        count = epoll_wait(ep->epoll, ep->events, EVENTS_MAX, timeout);
+    }
     ep->events_next = 0;
     ep->events_count = count < 0 ? 0 : (uint32_t)count; /* EINTR: an empty turn is normal */
 }

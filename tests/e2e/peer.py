@@ -213,7 +213,7 @@ def read_first(clients, count, read):
         while len(served) < count:
             left = until - time.monotonic()
             assert left > 0, f"{len(served)} of {count} clients were served"
-            for key, _ in selector.select(left):
+            for key, _ in selector.select(left)[: count - len(served)]:
                 selector.unregister(key.fileobj)
                 read(key.fileobj)
                 served.append(key.fileobj)

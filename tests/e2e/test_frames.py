@@ -63,6 +63,7 @@ def test_a_wrong_varint_is_refused(berthd, field):
     client.send(Varint().encode(b"right so far") + bytes.fromhex(field))
     client.read_replies(b"right so far")
     client.read_end()
+    client.close()
     server.wait_for(field)
 
 

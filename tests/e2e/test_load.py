@@ -17,13 +17,14 @@ class Server:
     a function of (index of the reply on its connection, id, message) that returns the reply's
     bytes, or None to end the connection."""
 
-    def __init__(self, answer, port=0):
+    def __init__(self, answer, listener=None):
         self.answer = answer
         self.lock = threading.Lock()
         self.last_id = FIRST_ID - 1
         self.served = 0
-        self.listener = socket.create_server(("127.0.0.1", port))
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.listener = listener or socket.create_server(("127.0.0.1", 0))
+        self.listener.listen()
+        self.address = address_of(self.listener)
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
@@ -188,17 +189,25 @@ def test_a_silent_server_is_given_up(serve, backend):
     assert status == 1
 
 
-def test_a_refused_connection_is_retried_until_the_server_is_there(serve, backend):
-    """The port is taken but nobody listens; when berthload has been refused, somebody does."""
+@pytest.fixture
+def nobody():
+    """A port where nobody listens, and nobody else can."""
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+        yield sock
+
+
+def address_of(sock):
+    return "127.0.0.1:%d" % sock.getsockname()[1]
+
+
+def test_a_refused_connection_is_retried_until_the_server_is_there(serve, backend, nobody):
     result = {}
 
     def client():
         result["status"], result["out"], _ = run(
-            "berthload", "--connect", f"127.0.0.1:{port}", "--backend", backend, "--messages", 3,
+            "berthload", "--connect", address_of(nobody), "--backend", backend, "--messages", 3,
             "--connections", 2, "--retry", 100, "--json", "-",
         )
 
@@ -206,16 +215,15 @@ def test_a_refused_connection_is_retried_until_the_server_is_there(serve, backen
     thread.start()
     thread.join(0.3)  # refused a few times meanwhile
     assert thread.is_alive(), result
-    serve(right, port=port)
+    serve(right, listener=nobody)
     thread.join(PATIENCE)
     assert result["status"] == 0
     assert json.loads(result["out"])["results"]["connect_retries"] > 0
 
 
-def test_without_retries_a_refused_connection_is_a_failure(serve, backend):
-    server = serve(right)
-    server.close()
-    status, out, err = load(server, backend, "--retry", "no")
+def test_without_retries_a_refused_connection_is_a_failure(backend, nobody):
+    status, out, err = run("berthload", "--connect", address_of(nobody), "--backend", backend,
+                           "--retry", "no")
     assert status == 1
     assert "refused" in (out + err).lower()
 

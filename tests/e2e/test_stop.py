@@ -58,7 +58,9 @@ def test_a_stop_under_load_answers_what_was_received(berthd, number, workers):
     assert summary.messages == sum(chatter.replies for chatter in chatters)
 
 
-def test_the_summary_is_right(server):
+def test_the_summary_is_right(berthd):
+    """The limit of 2 keeps the third out until the first or the second has left for good."""
+    server = berthd("--max-connections", 2)
     first, second = server.crowd(2)
     first.ask(b"12345", b"")
     second.ask(b"123")

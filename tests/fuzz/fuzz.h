@@ -39,6 +39,10 @@ uint32_t fuzz_message_bytes_max(struct fuzz_input *input);
  * frees it; NULL for no bytes. */
 uint8_t *fuzz_copy(const uint8_t *bytes, size_t count);
 
+/* What a call that fails must leave alone is filled with this first, and looked at afterwards. */
+#define FUZZ_FILL 0xee
+bool fuzz_is_filled(const void *room, size_t bytes);
+
 /* Holds the rest of the input to be a stream of this framing, then a message to send with it, and
  * checks all that must be so:
  *   - what is cut lies inside the bytes, frame after frame, and keeps the limits;

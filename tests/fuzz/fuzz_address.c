@@ -43,9 +43,8 @@ static void read_text(const uint8_t *data, size_t size)
         memcpy(text, data, size);
     }
     text[size] = '\0';
-    struct berth_address address, untouched;
-    memset(&address, 0xee, sizeof address);
-    memset(&untouched, 0xee, sizeof untouched);
+    struct berth_address address;
+    memset(&address, FUZZ_FILL, sizeof address);
     int code = berth_address_parse(text, &address);
     if (code == BERTH_OK) {
         FUZZ_CHECK(address.family == BERTH_IPV4 || address.family == BERTH_IPV6 ||
@@ -55,7 +54,7 @@ static void read_text(const uint8_t *data, size_t size)
         write_and_read(&address);
     } else {
         FUZZ_CHECK(code == BERTH_E_INVALID);
-        FUZZ_CHECK(memcmp(&address, &untouched, sizeof address) == 0);
+        FUZZ_CHECK(fuzz_is_filled(&address, sizeof address));
     }
     free(text);
 }

@@ -3,6 +3,7 @@
  */
 #include "fuzz/fuzz.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,9 +25,7 @@ static bool is_setting(const char *name)
 static void check_refused(const char *text, const struct berth_framing *out,
                           const struct berth_error *error)
 {
-    struct berth_framing untouched;
-    memset(&untouched, 0xee, sizeof untouched);
-    FUZZ_CHECK(memcmp(out, &untouched, sizeof untouched) == 0);
+    FUZZ_CHECK(fuzz_is_filled(out, sizeof *out));
     FUZZ_CHECK(error->code == BERTH_E_INVALID);
     FUZZ_CHECK(error->system == 0);
     FUZZ_CHECK(error->setting != NULL && is_setting(error->setting));
@@ -41,11 +40,10 @@ static void check_refused(const char *text, const struct berth_framing *out,
 /* A text and a part that says what has been said, or nothing, is never accepted. */
 static void check_longer(const char *text, uint32_t max, const char *more)
 {
-    size_t bytes = strlen(text);
-    char *longer = malloc(bytes + strlen(more) + 1);
+    size_t room = strlen(text) + strlen(more) + 1;
+    char *longer = malloc(room);
     FUZZ_CHECK(longer != NULL);
-    memcpy(longer, text, bytes);
-    memcpy(longer + bytes, more, strlen(more) + 1);
+    snprintf(longer, room, "%s%s", text, more);
     struct berth_framing framing;
     FUZZ_CHECK(berth_framing_parse(longer, max, &framing, NULL) == BERTH_E_INVALID);
     free(longer);
@@ -63,9 +61,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text[input.left] = '\0';
 
     struct berth_framing framing;
-    memset(&framing, 0xee, sizeof framing);
+    memset(&framing, FUZZ_FILL, sizeof framing);
     struct berth_error error;
-    memset(&error, 0xee, sizeof error);
+    memset(&error, FUZZ_FILL, sizeof error);
     int code = berth_framing_parse(text, max, &framing, &error);
     if (code == BERTH_OK) {
         FUZZ_CHECK(framing.kind != BERTH_FRAMING_CUSTOM);

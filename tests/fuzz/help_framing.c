@@ -77,6 +77,17 @@ uint8_t *fuzz_copy(const uint8_t *bytes, size_t count)
     return copy;
 }
 
+bool fuzz_is_filled(const void *room, size_t bytes)
+{
+    const uint8_t *at = room;
+    for (size_t i = 0; i < bytes; i++) {
+        if (at[i] != FUZZ_FILL) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* One step of a small generator (xorshift64); any state but 0. */
 static uint64_t next_random(uint64_t *state)
 {

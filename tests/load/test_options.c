@@ -66,7 +66,7 @@ static void defaults(void **state)
     assert_int_equal(options.framing.kind, BERTH_FRAMING_LENGTH);
     assert_int_equal(options.framing.length_bytes, 4);
     assert_false(options.framing.length_big_endian);
-    assert_int_equal(options.message_max, 65536);
+    assert_int_equal(options.message_max, 1048576);
     assert_true(options.with_id);
     assert_int_equal(options.retries, 20);
     assert_true(options.timeout_ns > 0 && options.answer_timeout_ns > 0);
@@ -214,8 +214,8 @@ static void framings_settle_the_rest(void **state)
     assert_int_equal(options.avoid, -1);
     accepts("--frame length:1 --size 251");
     accepts("--size 0");
-    accepts("--size 1000000");
-    assert_int_equal(options.message_max, 1000004);
+    accepts("--size 2000000");
+    assert_int_equal(options.message_max, 2000004);
     accepts("--size 1073741820");
     assert_int_equal(options.message_max, BERTH_MESSAGE_BYTES_LIMIT);
     accepts("--duration 1 --connections 4000000");

@@ -193,6 +193,20 @@ static struct berth_framing scripted(struct custom_script *script)
     };
 }
 
+static void custom_refusals_show_16_bytes(void **state)
+{
+    (void)state;
+    struct custom_script script = {.verdict = BERTH_FRAME_BAD};
+    const struct berth_framing framing = scripted(&script);
+    size_t scanned = 0;
+    struct berth_frame frame;
+    assert_int_equal(
+        berth_frame_decode(&framing, (const uint8_t *)"0123456789abcdefgh", 18, &scanned, &frame),
+        BERTH_FRAME_BAD);
+    assert_int_equal(frame.field_bytes, 16);
+    assert_memory_equal(frame.field, "0123456789abcdef", 16);
+}
+
 static void custom_is_not_asked_about_nothing(void **state)
 {
     (void)state;
@@ -345,6 +359,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(custom_verdicts),
+        cmocka_unit_test(custom_refusals_show_16_bytes),
         cmocka_unit_test(custom_is_not_asked_about_nothing),
         cmocka_unit_test(custom_frames_are_cut),
         cmocka_unit_test(custom_header_is_written),
