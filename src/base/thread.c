@@ -1,5 +1,6 @@
 /* Threads: a thin cover of pthreads with what every worker needs (a name for debuggers, no
- * signals). No state; called at start and end only.
+ * signals), and latches, on which one thread waits for others, with a deadline on the monotonic
+ * clock. Used at start and end only.
  */
 #include "base/thread.h"
 
@@ -26,17 +27,53 @@ int thread_start(pthread_t *out, const char *name, void *(*run)(void *), void *a
     return result;
 }
 
-bool thread_join(pthread_t thread, int64_t timeout_ms)
+void latch_init(struct latch *latch)
 {
-    if (timeout_ms < 0) {
-        return pthread_join(thread, NULL) == 0;
-    }
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&latch->lock, NULL);
+    pthread_cond_init(&latch->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    latch->count = 0;
+}
+
+void latch_fini(struct latch *latch)
+{
+    pthread_cond_destroy(&latch->changed);
+    pthread_mutex_destroy(&latch->lock);
+}
+
+void latch_add(struct latch *latch)
+{
+    pthread_mutex_lock(&latch->lock);
+    latch->count++;
+    pthread_cond_broadcast(&latch->changed);
+    pthread_mutex_unlock(&latch->lock);
+}
+
+static struct timespec time_in(int64_t ms)
+{
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = until.tv_nsec + timeout_ms % MS_PER_S * NS_PER_MS;
-    until.tv_sec += (time_t)(timeout_ms / MS_PER_S + ns / NS_PER_S);
+    int64_t ns = until.tv_nsec + ms % MS_PER_S * NS_PER_MS;
+    until.tv_sec += (time_t)(ms / MS_PER_S + ns / NS_PER_S);
     until.tv_nsec = (long)(ns % NS_PER_S);
-    return pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+    return until;
+}
+
+bool latch_wait(struct latch *latch, uint32_t wanted, int64_t timeout_ms)
+{
+    struct timespec until = time_in(timeout_ms < 0 ? 0 : timeout_ms);
+    pthread_mutex_lock(&latch->lock);
+    int result = 0;
+    while (latch->count < wanted && result != ETIMEDOUT) {
+        result = timeout_ms < 0 ? pthread_cond_wait(&latch->changed, &latch->lock)
+                                : pthread_cond_timedwait(&latch->changed, &latch->lock, &until);
+    }
+    bool reached = latch->count >= wanted;
+    pthread_mutex_unlock(&latch->lock);
+    return reached;
 }
 
 uint32_t thread_cpus(void)

@@ -9,9 +9,20 @@
 /* Starts a named thread that takes no signals: those are the program's own. 0 or an errno. */
 int thread_start(pthread_t *out, const char *name, void *(*run)(void *), void *argument);
 
-/* Waits for a thread to end, at most timeout_ms (below 0: for ever). true if it ended, and was
- * joined. */
-bool thread_join(pthread_t thread, int64_t timeout_ms);
+/* A count that threads add to and somebody waits for. */
+struct latch {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint32_t count;
+};
+
+void latch_init(struct latch *latch);
+void latch_fini(struct latch *latch);
+void latch_add(struct latch *latch);
+
+/* Waits until the count is `wanted` or more, at most timeout_ms (below 0: for ever). Whether it
+ * is. */
+bool latch_wait(struct latch *latch, uint32_t wanted, int64_t timeout_ms);
 
 /* How many CPUs this process may run on, at least 1. */
 uint32_t thread_cpus(void);

@@ -92,8 +92,8 @@ void close_now(struct berth_conn *conn, enum berth_reason reason, int system, bo
 /* A receive or send ended with an error. */
 void close_failed(struct berth_conn *conn, int32_t result)
 {
+    attend(conn); /* a connection that is JOINING may have waited for just this */
     if (result == -ECANCELED) {
-        attend(conn);
         return;
     }
     bool reset = result == -ECONNRESET || result == -EPIPE;

@@ -16,6 +16,7 @@
 #include <berth/berth.h>
 
 #include "base/list.h"
+#include "base/thread.h"
 #include "buf/chain.h"
 #include "buf/pool.h"
 #include "ds/slots.h"
@@ -240,11 +241,12 @@ struct berth_server {
 
     struct worker *workers; /* config.workers of them */
     struct speaker *speakers;
-    pthread_mutex_t lock; /* speakers, and the start's waiting */
-    pthread_cond_t started;
-    uint32_t started_count; /* workers that have opened their io, or failed to */
-    int start_result;       /* the first failure, a negative errno, or 0 */
-    bool go;                /* all have opened: serve, or end if start_result is a failure */
+    pthread_mutex_t lock;     /* of speakers */
+    struct latch opened;      /* workers that have opened their io, or failed to */
+    struct latch go;          /* 1 when all have: serve, or end if start_result is a failure */
+    struct latch ended;       /* workers that have ended */
+    uint32_t threads;         /* how many were started */
+    _Atomic int start_result; /* the first failure, a negative errno, or 0 */
 
     _Atomic int64_t permits;   /* connections that may still be accepted */
     _Atomic uint32_t connects; /* outgoing connections that exist */

@@ -12,7 +12,6 @@
 
 #include "base/assert.h"
 #include "base/error.h"
-#include "base/thread.h"
 #include "core/core.h"
 #include "io/select.h"
 
@@ -130,7 +129,9 @@ int server_create_in(struct berth_server **out, const struct berth_config *confi
     }
     atomic_store(&server->permits, server->config.connections_max);
     pthread_mutex_init(&server->lock, NULL);
-    pthread_cond_init(&server->started, NULL);
+    latch_init(&server->opened);
+    latch_init(&server->go);
+    latch_init(&server->ended);
     *out = server;
     return BERTH_OK;
 }
@@ -252,7 +253,8 @@ int berth_listen(struct berth_server *server, const struct berth_listen_options 
 /* ------------------------------------------------------------------------------------ start and
  * stop */
 
-static int start_threads(struct berth_server *server)
+/* Returns how many workers' threads run. */
+static uint32_t start_threads(struct berth_server *server)
 {
     char name[sizeof "berth-" + 10];
     for (uint32_t i = 0; i < server->config.workers; i++) {
@@ -260,14 +262,12 @@ static int start_threads(struct berth_server *server)
         snprintf(name, sizeof name, "berth-%u", i);
         int result = thread_start(&worker->thread, name, worker_run, worker);
         if (result != 0) {
-            pthread_mutex_lock(&server->lock);
-            server->start_result = -result;
-            pthread_mutex_unlock(&server->lock);
-            return (int)i;
+            atomic_store(&server->start_result, -result);
+            return i;
         }
         worker->thread_runs = true;
     }
-    return (int)server->config.workers;
+    return server->config.workers;
 }
 
 int berth_server_start(struct berth_server *server, struct berth_error *error)
@@ -276,15 +276,10 @@ int berth_server_start(struct berth_server *server, struct berth_error *error)
         return error_set(error, BERTH_E_STATE, 0, NULL, "the server was started before");
     }
     server->state = SERVER_RUNNING;
-    uint32_t threads = (uint32_t)start_threads(server);
-    pthread_mutex_lock(&server->lock);
-    while (server->started_count < threads) {
-        pthread_cond_wait(&server->started, &server->lock);
-    }
-    server->go = true;
-    int result = server->start_result;
-    pthread_cond_broadcast(&server->started);
-    pthread_mutex_unlock(&server->lock);
+    server->threads = start_threads(server);
+    latch_wait(&server->opened, server->threads, -1);
+    int result = atomic_load(&server->start_result);
+    latch_add(&server->go);
     if (result == 0) {
         return BERTH_OK;
     }
@@ -324,17 +319,15 @@ void berth_server_stop(struct berth_server *server)
 
 bool berth_server_wait(struct berth_server *server, int64_t timeout_ms)
 {
-    if (server->state == SERVER_CREATED) {
+    if (server->state != SERVER_RUNNING) {
         return true;
     }
-    for (uint32_t i = 0; i < server->config.workers; i++) {
-        struct worker *worker = &server->workers[i];
-        if (worker->thread_runs) {
-            if (!thread_join(worker->thread, timeout_ms)) {
-                return false;
-            }
-            worker->thread_runs = false;
-        }
+    if (!latch_wait(&server->ended, server->threads, timeout_ms)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < server->threads; i++) {
+        pthread_join(server->workers[i].thread, NULL);
+        server->workers[i].thread_runs = false;
     }
     server->state = SERVER_ENDED;
     return true;
@@ -368,7 +361,9 @@ void berth_server_destroy(struct berth_server *server)
         server->speakers = speaker->next;
         free(speaker);
     }
-    pthread_cond_destroy(&server->started);
+    latch_fini(&server->opened);
+    latch_fini(&server->go);
+    latch_fini(&server->ended);
     pthread_mutex_destroy(&server->lock);
     free(server->workers);
     free(server);

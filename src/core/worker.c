@@ -322,37 +322,25 @@ bool worker_turn(struct worker *worker, bool wait)
 /* ------------------------------------------------------------------------------------ the thread
  */
 
-/* Tells the server how opening went, and waits until all workers have. true: serve. */
-static bool wait_for_go(struct berth_server *server, int result)
-{
-    pthread_mutex_lock(&server->lock);
-    server->started_count++;
-    if (result < 0 && server->start_result == 0) {
-        server->start_result = result;
-    }
-    pthread_cond_broadcast(&server->started);
-    while (!server->go) {
-        pthread_cond_wait(&server->started, &server->lock);
-    }
-    bool serve = server->start_result == 0;
-    pthread_mutex_unlock(&server->lock);
-    return serve;
-}
-
 void *worker_run(void *argument)
 {
     struct worker *worker = argument;
+    struct berth_server *server = worker->server;
     int result = worker_open(worker);
-    bool serve = wait_for_go(worker->server, result);
     if (result < 0) {
-        return NULL;
+        int none = 0;
+        atomic_compare_exchange_strong(&server->start_result, &none, result);
     }
-    if (serve) {
-        current_worker = worker;
-        admit_fill(worker);
-        while (worker_turn(worker, true)) {
+    latch_add(&server->opened);
+    latch_wait(&server->go, 1, -1);
+    if (result == 0) {
+        if (atomic_load(&server->start_result) == 0) {
+            admit_fill(worker);
+            while (worker_turn(worker, true)) {
+            }
         }
+        worker_close(worker);
     }
-    worker_close(worker);
+    latch_add(&server->ended);
     return NULL;
 }

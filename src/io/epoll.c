@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
@@ -39,7 +40,7 @@
 #define EP_READABLE     0x01u /* a receive is worth trying */
 #define EP_HUNG_UP      0x02u /* the end of the stream is near: a short receive is not the last */
 #define EP_SEND_WAITS   0x04u /* the socket was full; `span` is what to send when it drains */
-#define EP_SEND_DONE    0x08u /* `send_result` is to be handed out */
+#define EP_SEND_DONE    0x08u /* `send_result` is to be handed out; stands in `done` */
 #define EP_CONNECT_DONE 0x10u /* `send_result` is the connect's */
 #define EP_CANCEL       0x20u /* the receive or connect was cancelled */
 #define EP_CANCEL_SEND  0x40u /* the send was cancelled while it waited */
@@ -66,6 +67,8 @@ struct epoll_io {
     uint32_t work_first;
     uint32_t work_last;
     uint32_t work_count;
+    uint32_t *done; /* sockets whose send is done, in order; each at most once */
+    uint32_t done_count;
     uint16_t *buffers; /* the stack of free receive buffers */
     uint32_t buffers_count;
     struct epoll_event events[EVENTS_MAX];
@@ -136,6 +139,7 @@ static int add_wake(struct epoll_io *ep)
 static void free_parts(struct epoll_io *ep)
 {
     free(ep->more);
+    free(ep->done);
     free(ep->buffers);
     if (ep->wake >= 0) {
         close(ep->wake);
@@ -151,12 +155,13 @@ static int ep_open(struct io *io)
     ep->work_first = SOCK_NONE;
     ep->work_last = SOCK_NONE;
     ep->more = calloc(io->config.socks_max, sizeof *ep->more);
+    ep->done = calloc(io->config.socks_max, sizeof *ep->done);
     ep->buffers = malloc(io->config.receive_count * sizeof *ep->buffers);
     ep->epoll = epoll_create1(EPOLL_CLOEXEC);
     ep->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (ep->more == NULL || ep->buffers == NULL || ep->epoll < 0 || ep->wake < 0 ||
-        add_wake(ep) < 0) {
-        int error = ep->more == NULL || ep->buffers == NULL ? ENOMEM : errno;
+    bool memory = ep->more != NULL && ep->done != NULL && ep->buffers != NULL;
+    if (!memory || ep->epoll < 0 || ep->wake < 0 || add_wake(ep) < 0) {
+        int error = memory ? errno : ENOMEM;
         free_parts(ep);
         return -error;
     }
@@ -361,7 +366,7 @@ static void try_send(struct epoll_io *ep, uint32_t sock, const struct io_span *s
     }
     more->send_result = result;
     s->backend_flags |= EP_SEND_DONE;
-    work_add(ep, sock);
+    ep->done[ep->done_count++] = sock;
 }
 
 static void ep_send(struct io *io, uint32_t sock, const struct io_span *spans, uint32_t count)
@@ -438,33 +443,41 @@ static void visit_connect(struct epoll_io *ep, uint32_t sock)
     }
 }
 
-static void visit_send(struct epoll_io *ep, uint32_t sock)
+/* Hands out the sends that are done. */
+static void finish_sends(struct epoll_io *ep)
+{
+    struct io *io = &ep->io;
+    uint32_t room = io->out_max - io->out_count;
+    uint32_t count = ep->done_count < room ? ep->done_count : room;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t sock = ep->done[i];
+        io->socks[sock].backend_flags &= (uint8_t) ~(EP_SEND_DONE | EP_CANCEL_SEND);
+        io_complete_send(io, sock, ep->more[sock].send_result);
+    }
+    ep->done_count -= count;
+    memmove(ep->done, ep->done + count, ep->done_count * sizeof *ep->done);
+}
+
+static void visit_cancelled_send(struct epoll_io *ep, uint32_t sock)
 {
     struct io_sock *s = &ep->io.socks[sock];
-    if ((s->backend_flags & EP_SEND_DONE) != 0) {
-        s->backend_flags &= (uint8_t) ~(EP_SEND_DONE | EP_CANCEL_SEND);
-        io_complete_send(&ep->io, sock, ep->more[sock].send_result);
-    } else if ((s->backend_flags & EP_CANCEL_SEND) != 0) {
+    if ((s->backend_flags & (EP_CANCEL_SEND | EP_SEND_WAITS)) == (EP_CANCEL_SEND | EP_SEND_WAITS)) {
         s->backend_flags &= (uint8_t) ~(EP_SEND_WAITS | EP_CANCEL_SEND);
         io_complete_send(&ep->io, sock, -ECANCELED);
     }
 }
 
 /* Looks once at every socket that stood in the work list on entry. A visit gives at most two
- * completions, a send and one of receive and connect. */
+ * completions, a cancelled send and one of receive and connect. */
 static void visit_work(struct epoll_io *ep)
 {
     struct io *io = &ep->io;
-    for (uint32_t left = ep->work_count; left > 0; left--) {
-        if (io->out_max - io->out_count < 2 && io->out_count > 0) {
-            return;
-        }
+    for (uint32_t left = ep->work_count; left > 0 && io_room(io); left--) {
         uint32_t sock = ep->work_first;
-        bool one_place = io->out_max - io->out_count < 2;
         work_remove(ep, sock);
-        visit_send(ep, sock);
-        if (one_place && !io_room(io)) { /* an array of one: the rest is for the next reap */
-            work_add(ep, sock);
+        visit_cancelled_send(ep, sock);
+        if (!io_room(io)) {
+            work_add(ep, sock); /* the rest is for the next reap */
             return;
         }
         visit_connect(ep, sock);
@@ -472,6 +485,7 @@ static void visit_work(struct epoll_io *ep)
     }
 }
 
+/* Something happened to a socket; there is room for one completion. */
 static void sock_event(struct epoll_io *ep, uint32_t sock, uint32_t events)
 {
     struct io_sock *s = &ep->io.socks[sock];
@@ -491,7 +505,8 @@ static void sock_event(struct epoll_io *ep, uint32_t sock, uint32_t events)
         s->backend_flags &= (uint8_t)~EP_SEND_WAITS;
         try_send(ep, sock, &span, 1);
     }
-    work_add(ep, sock);
+    visit_connect(ep, sock);
+    visit_receive(ep, sock);
 }
 
 static void wake_event(struct epoll_io *ep)
@@ -552,8 +567,9 @@ static void ep_reap(struct io *io, uint64_t deadline_ns)
 {
     struct epoll_io *ep = self(io);
     finish_cancelled_accepts(ep);
-    handle_events(ep);
+    finish_sends(ep);
     visit_work(ep);
+    handle_events(ep);
     /* With something to say there is no need to wait; but not twice in a row, or sends that finish
      * at once would keep the kernel's events from being seen. */
     if (io->out_count > 0 && (!ep->skipped_wait || !io_room(io))) {
@@ -566,7 +582,6 @@ static void ep_reap(struct io *io, uint64_t deadline_ns)
     wait_for_events(ep, waits ? deadline_ns : 0);
     io_clock_read(io);
     handle_events(ep);
-    visit_work(ep);
 }
 
 static void ep_wake(struct io *io)

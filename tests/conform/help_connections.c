@@ -193,7 +193,53 @@ static void both_ends_agree_on_their_names(void **state)
     rig_close(&rig);
 }
 
+/* One socket for both families, where the system has IPv6; a client's IPv4 address is told as one.
+ */
+static void one_listener_serves_both_families(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){.any = true});
+    struct berth_address to[2] = {{.family = BERTH_IPV4, .bytes = {127, 0, 0, 1}},
+                                  {.family = BERTH_IPV6, .bytes = {[15] = 1}}};
+    bool has_ipv6 = rig.listeners[0].address.family == BERTH_ANY;
+    for (int i = 0; i < (has_ipv6 ? 2 : 1); i++) {
+        struct berth_address name;
+        to[i].port = rig.listeners[0].address.port;
+        uint32_t accept = rig_accept(&rig, 0);
+        uint32_t connect = rig_connect(&rig, 0, &to[i]);
+        RIG_UNTIL(&rig, rig_op(&rig, connect)->finals == 1);
+        assert_int_equal(rig_op(&rig, connect)->result, 0);
+        RIG_UNTIL(&rig, rig_op(&rig, accept)->finals == 1);
+        assert_true(io_peer(rig.ios[0], rig_op(&rig, accept)->end.sock, &name));
+        assert_int_equal(name.family, to[i].family);
+        assert_memory_equal(name.bytes, to[i].bytes, i == 0 ? 4 : 16);
+        rig_finish(&rig, rig_op(&rig, accept)->end);
+        rig_finish(&rig, rig_op(&rig, connect)->end);
+    }
+    rig_close(&rig);
+}
+
 /* ------------------------------------------------------------------------------------- connects */
+
+static void a_connect_starts_from_the_local_address_given(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){0});
+    struct berth_address from = {.family = BERTH_IPV4, .bytes = {127, 0, 0, 7}};
+    struct berth_address name;
+    uint32_t accept = rig_accept(&rig, 0);
+    uint32_t connect = rig_connect_from(&rig, 0, &rig.listeners[0].address, &from);
+    RIG_UNTIL(&rig, rig_op(&rig, accept)->finals == 1 && rig_op(&rig, connect)->finals == 1);
+    assert_int_equal(rig_op(&rig, connect)->result, 0);
+    assert_true(io_peer(rig.ios[0], rig_op(&rig, accept)->end.sock, &name));
+    assert_memory_equal(name.bytes, from.bytes, 4);
+    assert_true(name.port != 0);
+    rig_finish(&rig, rig_op(&rig, accept)->end);
+    rig_finish(&rig, rig_op(&rig, connect)->end);
+    rig_close(&rig);
+}
 
 static void connect_is_refused_where_nobody_listens(void **state)
 {
@@ -383,6 +429,45 @@ static void a_deadline_is_kept(void **state)
     rig_close(&rig);
 }
 
+/* Sockets that are armed and silent cost nothing: what was told once is not told again. */
+static void silent_sockets_do_not_spin(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){0});
+    struct rig_bytes got = {0};
+    struct rig_pair pair = rig_pair(&rig, 0, 0);
+    rig_transfer(&rig, pair.client, pair.server, (const uint8_t *)"hello", 5, &got);
+    rig_transfer(&rig, pair.server, pair.client, (const uint8_t *)"hello", 5, &got);
+    uint32_t there = rig_receive(&rig, pair.server, &got);
+    uint32_t back = rig_receive(&rig, pair.client, &got);
+    (void)rig_accept(&rig, 0);
+    rig_quiet(&rig);
+    uint64_t until_ns = io_now(rig.ios[0]) + 20000000;
+    int turns = 0;
+    while (io_now(rig.ios[0]) < until_ns) {
+        assert_int_equal(io_reap(rig.ios[0], rig.batch, RIG_BATCH_MAX, until_ns), 0);
+        turns++;
+    }
+    assert_true(rig_simulated() || turns < 10);
+    assert_int_equal(rig_op(&rig, there)->finals + rig_op(&rig, back)->finals, 0);
+    /* The peer is gone, and nobody receives: that is no reason to spin either. */
+    io_cancel(rig.ios[0], pair.server.sock, IO_RECEIVE);
+    io_cancel(rig.ios[0], pair.client.sock, IO_RECEIVE);
+    rig_join(&rig, pair.server);
+    rig_join(&rig, pair.client);
+    io_close(rig.ios[0], pair.client.sock, false);
+    rig_quiet(&rig);
+    until_ns = io_now(rig.ios[0]) + 20000000;
+    for (turns = 0; io_now(rig.ios[0]) < until_ns; turns++) {
+        assert_int_equal(io_reap(rig.ios[0], rig.batch, RIG_BATCH_MAX, until_ns), 0);
+    }
+    assert_true(rig_simulated() || turns < 10);
+    rig_finish(&rig, pair.server);
+    rig_close(&rig);
+    rig_bytes_free(&got);
+}
+
 static void a_wake_ends_the_next_reap(void **state)
 {
     (void)state;
@@ -448,6 +533,8 @@ const struct CMUnitTest rig_tests_connections[] = {
     cmocka_unit_test(cancel_of_accepts_loses_no_client),
     cmocka_unit_test(a_client_that_reset_is_accepted_without_a_name),
     cmocka_unit_test(both_ends_agree_on_their_names),
+    cmocka_unit_test(one_listener_serves_both_families),
+    cmocka_unit_test(a_connect_starts_from_the_local_address_given),
     cmocka_unit_test(connect_is_refused_where_nobody_listens),
     cmocka_unit_test(cancel_of_a_connect_ends_it),
     cmocka_unit_test(places_are_used_again),
@@ -455,6 +542,7 @@ const struct CMUnitTest rig_tests_connections[] = {
     cmocka_unit_test(many_sockets_each_get_their_own_bytes),
     cmocka_unit_test(no_descriptor_keeps_the_client_in_the_backlog),
     cmocka_unit_test(a_deadline_is_kept),
+    cmocka_unit_test(silent_sockets_do_not_spin),
     cmocka_unit_test(a_wake_ends_the_next_reap),
     cmocka_unit_test(a_wake_comes_from_any_thread),
 };

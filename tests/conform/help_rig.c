@@ -114,10 +114,13 @@ void rig_open(struct rig *rig, const struct rig_setup *setup)
     rig->setup = *setup;
     set_defaults(&rig->setup);
     make_world(rig);
-    struct berth_address any = {.family = BERTH_IPV4, .bytes = {127, 0, 0, 1}};
+    struct berth_address address = {.family = BERTH_IPV4, .bytes = {127, 0, 0, 1}};
+    if (setup->any) {
+        address = (struct berth_address){.family = BERTH_ANY};
+    }
     for (uint32_t i = 0; i < rig->setup.listeners; i++) {
         int result =
-            io_listen(rig_backend, rig->world, &any, rig->setup.backlog, &rig->listeners[i]);
+            io_listen(rig_backend, rig->world, &address, rig->setup.backlog, &rig->listeners[i]);
         if (result != 0) {
             rig_fail(rig, "io_listen: %d", result);
         }
@@ -225,8 +228,14 @@ uint32_t rig_accept(struct rig *rig, uint32_t io)
 
 uint32_t rig_connect(struct rig *rig, uint32_t io, const struct berth_address *to)
 {
+    return rig_connect_from(rig, io, to, NULL);
+}
+
+uint32_t rig_connect_from(struct rig *rig, uint32_t io, const struct berth_address *to,
+                          const struct berth_address *from)
+{
     uint32_t op = note(rig, IO_CONNECT, (struct rig_end){.io = io, .sock = -1}, NULL);
-    int sock = io_connect(rig->ios[io], to, NULL, token_of(rig, op));
+    int sock = io_connect(rig->ios[io], to, from, token_of(rig, op));
     if (sock < 0) {
         rig_fail(rig, "io_connect: %d", sock);
     }

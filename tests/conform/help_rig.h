@@ -39,6 +39,7 @@ struct rig_setup {
     uint32_t receive_bytes; /* 4096 */
     uint32_t receive_count; /* 8 */
     uint32_t batch;         /* most completions of one reap: RIG_BATCH_MAX */
+    bool any;               /* listen on BERTH_ANY instead of 127.0.0.1 */
 };
 
 /* Bytes that arrived, in order. */
@@ -121,6 +122,8 @@ void rig_faults(struct rig *rig, const struct sim_options *more);
 struct rig_op *rig_op(struct rig *rig, uint32_t op);
 uint32_t rig_accept(struct rig *rig, uint32_t io);
 uint32_t rig_connect(struct rig *rig, uint32_t io, const struct berth_address *to);
+uint32_t rig_connect_from(struct rig *rig, uint32_t io, const struct berth_address *to,
+                          const struct berth_address *from);
 uint32_t rig_receive(struct rig *rig, struct rig_end end, struct rig_bytes *into);
 uint32_t rig_send(struct rig *rig, struct rig_end end, const void *bytes, uint32_t count);
 uint32_t rig_send_spans(struct rig *rig, struct rig_end end, const struct io_span *spans,

@@ -39,7 +39,7 @@ struct dice {
 };
 
 uint64_t dice_roll(struct dice *dice);
-uint32_t dice_below(struct dice *dice, uint32_t limit);               /* 0 to limit - 1 */
+uint32_t dice_below(struct dice *dice, uint32_t limit);                  /* 0 to limit - 1 */
 uint32_t dice_between(struct dice *dice, uint32_t least, uint32_t most); /* both included */
 bool dice_one_in(struct dice *dice, uint32_t count);
 
@@ -77,7 +77,7 @@ struct peer {
 
     uint32_t written;
     uint32_t got;
-    uint32_t window;    /* messages written beyond those whose replies came */
+    uint32_t window;     /* messages written beyond those whose replies came */
     uint32_t write_most; /* bytes of one write */
     uint32_t read_most;
     uint32_t lazy;     /* acts in one of so many turns */
@@ -136,9 +136,10 @@ struct stage {
     uint64_t steps;
     uint64_t stop_at_step; /* STOPPED: when; UINT64_MAX: when all are through */
     uint64_t cut_at_step;
-    uint64_t progress;     /* anything that anybody did */
+    uint64_t alarm_ns; /* the last alarm that was set for a peer */
+    uint64_t progress; /* anything that anybody did */
     uint32_t stops;
-    uint64_t hash;         /* of the whole run, after stage_close */
+    uint64_t hash; /* of the whole run, after stage_close */
 };
 
 void stage_draw(struct stage *stage, uint64_t seed, enum stage_kind kind);

@@ -21,6 +21,14 @@
 #define SEEDS        300
 #define STEPS_MAX    3000000
 
+/* An assertion that names the seed, with which the run can be repeated. */
+#define EXPECT(seed, condition)                                                                    \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fail_msg("seed %llu: not %s", (unsigned long long)(seed), #condition);                 \
+        }                                                                                          \
+    } while (0)
+
 /* ------------------------------------------------------------------ an echo server and its peers
  */
 
@@ -90,7 +98,7 @@ static void scene_close(struct scene *s)
 {
     io_close_all(s->io);
     io_listener_close(&io_backend_sim, s->world, &s->listener);
-    assert_int_equal(sim_world_connections(s->world), 0);
+    EXPECT(s->seed, sim_world_connections(s->world) == 0);
     sim_world_destroy(s->world);
     free(s->buffers);
 }
@@ -127,7 +135,7 @@ static void serve(struct scene *s, uint32_t sock)
 static void take_receive(struct scene *s, struct served *c, const struct io_completion *completion)
 {
     if (completion->result > 0) {
-        assert_true(c->received + (uint32_t)completion->result <= STREAM_BYTES);
+        EXPECT(s->seed, c->received + (uint32_t)completion->result <= STREAM_BYTES);
         memcpy(c->waiting + c->received, completion->data, (size_t)completion->result);
         c->received += (uint32_t)completion->result;
         io_lease_return(s->io, completion->lease);
@@ -196,7 +204,7 @@ static void actor_turn(struct scene *s, struct actor *a)
         bytes[i] = byte_at(a->salt, a->sent + i);
     }
     int32_t wrote = size == 0 ? 0 : sim_peer_write(s->world, a->peer, bytes, size);
-    assert_true(wrote <= (int32_t)size);
+    EXPECT(s->seed, wrote <= (int32_t)size);
     a->sent += wrote > 0 ? (uint32_t)wrote : 0;
     if (a->sent == STREAM_BYTES && (sim_peer_state(s->world, a->peer) & SIM_PEER_SHUT) == 0) {
         sim_peer_shutdown(s->world, a->peer, IO_SHUTDOWN_SEND);
@@ -269,9 +277,9 @@ static void the_same_seed_gives_the_same_run(void **state)
     uint64_t seen[20];
     for (uint64_t seed = 0; seed < 20; seed++) {
         seen[seed] = hash_of(seed, seed);
-        assert_true(seen[seed] == hash_of(seed, seed));
+        EXPECT(seed, seen[seed] == hash_of(seed, seed));
         for (uint64_t other = 0; other < seed; other++) {
-            assert_true(seen[seed] != seen[other]);
+            EXPECT(seed, seen[seed] != seen[other]);
         }
     }
     assert_true(hash_of(7, 1) != hash_of(8, 1)); /* the options alone do not make the run */
@@ -293,7 +301,7 @@ static void bytes_are_conserved_under_all_faults(void **state)
         scene_play(&s);
         for (uint32_t i = 0; i < PEERS; i++) {
             const struct actor *a = &s.actors[i];
-            assert_true(a->got <= a->sent);
+            EXPECT(seed, a->got <= a->sent);
             bool all = a->got == STREAM_BYTES && (a->state & SIM_PEER_EOF) != 0;
             if (!all && !ends && !s.hostile) {
                 fail_msg("seed %llu: peer %u sent %u, got %u, state %x", (unsigned long long)seed,

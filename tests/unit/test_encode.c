@@ -44,6 +44,7 @@ static const struct header_case header_cases[] = {
     {LENGTH(1, 1000, .length_adjust = 2), 5, 1, "\3"},
     {LENGTH(1, 1000, .length_adjust = 2), 2, 1, "\0"},
     {LENGTH(1, 1000, .length_adjust = 2), 1, BERTH_E_TOO_LARGE, NULL},
+    {LENGTH(8, 1000, .length_adjust = 2), 1, BERTH_E_TOO_LARGE, NULL},
     {LENGTH(1, 1000, .length_adjust = -2), 5, 1, "\7"},
     {LENGTH(4, 1000, .length_adjust = INT32_MIN), 5, 4, "\5\0\0\x80"},
     {VARINT(1000), 0, 1, "\0"},

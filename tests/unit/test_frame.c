@@ -66,6 +66,7 @@ static const struct decode_case length_cases[] = {
     {"itself, empty", LENGTH(4, 1000, .length_counts_itself = true), BYTES("\4\0\0\0"),
      READY(4, 0, 0)},
     {"adjust up", LENGTH(1, 1000, .length_adjust = 2), BYTES("\1abc"), READY(1, 3, 0)},
+    {"adjust up by one", LENGTH(1, 1000, .length_adjust = 1), BYTES("\0a"), READY(1, 1, 0)},
     {"adjust down", LENGTH(1, 1000, .length_adjust = -2), BYTES("\3a"), READY(1, 1, 0)},
     {"adjust and itself", LENGTH(2, 1000, .length_adjust = 1, .length_counts_itself = true),
      BYTES("\2\0a"), READY(2, 1, 0)},
