@@ -88,8 +88,8 @@ enum berth_frame_verdict {
 /* A custom decoder. It must be pure and cheap: it is called again from the front of the same
  * frame when more bytes have come. `*scanned` is 0 for a new frame and then whatever the
  * function left there, so that it need not look at the same bytes twice. It fills *frame as
- * described above. The header must not exceed BERTH_HEADER_BYTES_MAX; a message above
- * message_bytes_max is refused for it. */
+ * described above; a need_bytes that is too small is corrected. Header and trailer must not exceed
+ * BERTH_HEADER_BYTES_MAX each; a message above message_bytes_max is refused for it. */
 typedef enum berth_frame_verdict (*berth_frame_decode_fn)(void *context, const uint8_t *bytes,
                                                           size_t count, size_t *scanned,
                                                           struct berth_frame *frame);

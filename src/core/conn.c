@@ -77,8 +77,12 @@ void conn_opened(struct berth_conn *conn)
     if (conn->speaker->protocol.on_open != NULL) {
         conn->speaker->protocol.on_open(conn);
     }
+    if (worker->phase == WORKER_CUT) { /* an accept that its cancel came too late for */
+        close_now(conn, BERTH_REASON_STOP, 0, true);
+        return;
+    }
     receive_update(conn);
-    worker->unswept = worker->phase >= WORKER_STOPPING; /* what it has sent is to be answered */
+    worker->unswept = worker->phase == WORKER_STOPPING; /* what it has sent is to be answered */
 }
 
 uint64_t conn_token(const struct berth_conn *conn, enum io_op op)

@@ -113,7 +113,7 @@ void sim_accepts_changed(struct sim_io *sim)
     }
 }
 
-/* ------------------------------------------------------------------------------ completing */
+/* ----------------------------------------------------------------------------------- completing */
 
 /* Folds the completion just given into the world's trace. */
 static void traced(struct sim_io *sim)
@@ -359,8 +359,7 @@ static void act(struct sim_io *sim, const struct sim_event *event)
     }
 }
 
-/* -------------------------------------------------------------------------------- open and close
- */
+/* ------------------------------------------------------------------------------- open and close */
 
 static int open_io(struct io *io)
 {
@@ -390,7 +389,7 @@ static void close_io(struct io *io)
     free(sim->leases_free);
 }
 
-/* -------------------------------------------------------------------------------------- starts */
+/* --------------------------------------------------------------------------------------- starts */
 
 static void start_accept(struct io *io, uint32_t accept)
 {

@@ -84,7 +84,7 @@ struct sim_options {
  * the pipes vary over some orders of magnitude. */
 struct sim_options sim_options_swarm(uint64_t seed);
 
-/* ----------------------------------------------------------------------------------- the world */
+/* ------------------------------------------------------------------------------------ the world */
 
 struct sim_world;
 
@@ -118,7 +118,7 @@ void sim_world_alarm(struct sim_world *world, uint64_t at_ns);
 /* Connections of which at least one end is not closed yet; 0 at the end of a test that is right. */
 uint32_t sim_world_connections(const struct sim_world *world);
 
-/* --------------------------------------------------------------------------------------- peers */
+/* ---------------------------------------------------------------------------------------- peers */
 
 /* An actor's end of a connection: a number, valid until sim_peer_close. */
 typedef uint32_t sim_peer;

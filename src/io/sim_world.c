@@ -89,7 +89,7 @@ void sim_fold_bytes(struct sim_world *world, const uint8_t *bytes, uint32_t coun
     }
 }
 
-/* ------------------------------------------------------------------------------------- options */
+/* -------------------------------------------------------------------------------------- options */
 
 /* Off with probability 1/2, else 1/2 or less by a power of two, at most `shift_max` halvings. */
 static uint32_t swarm_rate(uint64_t *state, uint32_t shift_min, uint32_t shift_max)
@@ -309,8 +309,7 @@ void sim_listener_close(void *world_of, struct io_listener *closing)
     closing->id = -1;
 }
 
-/* ------------------------------------------------------------------------- connections, and ends
- */
+/* ------------------------------------------------------------------------ connections, and ends */
 
 static uint32_t open_connection(struct sim_world *world)
 {
@@ -461,8 +460,7 @@ void sim_end_close(struct sim_world *world, uint32_t end, bool reset)
     release_if_over(world, end);
 }
 
-/* ---------------------------------------------------------------------------- what the events do
- */
+/* --------------------------------------------------------------------------- what the events do */
 
 static void on_syn(struct sim_world *world, uint32_t client)
 {

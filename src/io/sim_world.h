@@ -7,7 +7,7 @@
 #include "io/backend.h"
 #include "io/sim.h"
 
-/* ------------------------------------------------------------------------------------- events */
+/* --------------------------------------------------------------------------------------- events */
 
 enum sim_event_kind {
     /* in the world's heap: what a network does; `index` is the end at which it happens */
@@ -44,7 +44,7 @@ struct sim_heap {
     uint32_t room;
 };
 
-/* --------------------------------------------------------------------------------- connections */
+/* ---------------------------------------------------------------------------------- connections */
 
 /* The bytes on their way to one end, counted from the connection's start:
  * read <= arrived <= written <= read + pipe_bytes. */
@@ -97,8 +97,7 @@ struct sim_listener {
     uint32_t *queue;  /* the server's ends, `backlog` places */
 };
 
-/* ------------------------------------------------------------------------------ ios and the world
- */
+/* ---------------------------------------------------------------------------- ios and the world */
 
 struct sim_io {
     struct io io;

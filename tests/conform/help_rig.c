@@ -190,7 +190,7 @@ void rig_close(struct rig *rig)
     free(rig->ops);
 }
 
-/* ---------------------------------------------------------------------------------- operations */
+/* ----------------------------------------------------------------------------------- operations */
 
 struct rig_op *rig_op(struct rig *rig, uint32_t op)
 {
@@ -272,7 +272,7 @@ void rig_return_held(struct rig *rig)
     rig->held_count = 0;
 }
 
-/* -------------------------------------------------------------------- completions and the laws */
+/* --------------------------------------------------------------------- completions and the laws */
 
 static bool in_list(int32_t result, const int *list, size_t count)
 {
@@ -386,7 +386,7 @@ static void take(struct rig *rig, uint32_t io, const struct io_completion *compl
     }
 }
 
-/* --------------------------------------------------------------------------------------- turns */
+/* ---------------------------------------------------------------------------------------- turns */
 
 static uint32_t reap_once(struct rig *rig, uint32_t i, uint64_t deadline_ns)
 {

@@ -97,7 +97,7 @@ struct rig {
     uint64_t completions;
 };
 
-/* -------------------------------------------------------------------- the backend under test */
+/* ----------------------------------------------------------------------- the backend under test */
 
 extern const struct io_backend *rig_backend;
 extern uint64_t rig_seed; /* of the simulation; 0 is the kind world, others are swarms */
@@ -117,7 +117,7 @@ void rig_close(struct rig *rig);
 /* Turns on more faults of the simulation; nothing on a real backend. */
 void rig_faults(struct rig *rig, const struct sim_options *more);
 
-/* ---------------------------------------------------------------------------------- operations */
+/* ----------------------------------------------------------------------------------- operations */
 
 struct rig_op *rig_op(struct rig *rig, uint32_t op);
 uint32_t rig_accept(struct rig *rig, uint32_t io);
@@ -130,7 +130,7 @@ uint32_t rig_send_spans(struct rig *rig, struct rig_end end, const struct io_spa
                         uint32_t count);
 void rig_return_held(struct rig *rig);
 
-/* --------------------------------------------------------------------------------------- turns */
+/* ---------------------------------------------------------------------------------------- turns */
 
 /* One reap of each io, with its completions noted. Returns how many there were. */
 uint32_t rig_turn(struct rig *rig); /* part of a wait that has begun */
@@ -150,7 +150,7 @@ void rig_quiet(struct rig *rig);
 _Noreturn void rig_fail(const struct rig *rig, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* ---------------------------------------------------------------------------------- scenarios */
+/* ------------------------------------------------------------------------------------ scenarios */
 
 struct rig_pair {
     struct rig_end client;

@@ -169,7 +169,7 @@ size_t rig_fill(struct rig *rig, struct rig_end from, const uint8_t *block, uint
     }
 }
 
-/* -------------------------------------------------------------------------------------- bytes */
+/* ---------------------------------------------------------------------------------------- bytes */
 
 /* A multiplicative hash of the position: neither its neighbours nor the same place a buffer later
  * have the same bytes. */

@@ -14,7 +14,7 @@
 #define DAY_MS       (24u * 3600 * 1000)
 #define STEPS_MAX    4000000
 #define IDLE_MAX     100000 /* steps without progress: nobody is that lazy, no world that slow */
-#define ALARM_NS     20000
+#define ALARM_NS     20000  /* how soon a peer that rests acts again, as quick as the world */
 #define POOL_BYTES   (1u << 20)
 #define MESSAGE_MOST 1500
 
@@ -71,6 +71,14 @@ static void print_run(const struct stage *stage)
             c->connections_max, stage->peers_count, stage->backlog, c->receive_buffers,
             c->receive_bytes, c->send_bytes, c->send_high_bytes, c->send_low_bytes, c->turn_bytes,
             c->turn_messages);
+    const struct sim_options *o = &stage->options;
+    fprintf(stderr,
+            "delay %llu ns, pipe %u; of 2^20: long %u split %u short %u nobuf %u more %u loses %u\n"
+            "accept %u reset %u half %u spurious %u; step %llu, %llu ns\n",
+            (unsigned long long)o->delay_mean_ns, o->pipe_bytes, o->long_delay, o->split,
+            o->short_send, o->no_buffer, o->drop_more, o->cancel_loses, o->accept_error, o->reset,
+            o->half_close, o->spurious, (unsigned long long)stage->steps,
+            (unsigned long long)sim_world_now(stage->world));
     for (uint32_t i = 0; i < stage->peers_count; i++) {
         const struct peer *p = &stage->peers[i];
         fprintf(stderr, "peer %u: state %d leaves %d wrote %u of %u got %u of %u%s\n", i, p->state,
@@ -325,7 +333,12 @@ void stage_open(struct stage *stage)
 static void step_worker(struct stage *stage, uint32_t index)
 {
     struct worker *worker = &stage->server->workers[index];
+    struct io_stats before;
+    struct io_stats after;
+    io_stats(worker->io, &before);
     bool goes_on = worker_turn(worker, true);
+    io_stats(worker->io, &after);
+    stage->progress += after.completions - before.completions;
     if (stage->steps % 16 == 0 || !goes_on) {
         pool_validate(&worker->pool);
         wheel_validate(&worker->wheel);
@@ -355,7 +368,9 @@ static void step_peers(struct stage *stage)
     }
     uint64_t now_ns = sim_world_now(stage->world);
     if ((resting || stage->progress != before) && stage->alarm_ns <= now_ns) {
-        stage->alarm_ns = now_ns + 1 + dice_below(&stage->dice, ALARM_NS);
+        uint64_t most =
+            stage->options.delay_mean_ns > ALARM_NS ? stage->options.delay_mean_ns : ALARM_NS;
+        stage->alarm_ns = now_ns + 1 + dice_below(&stage->dice, (uint32_t)most);
         sim_world_alarm(stage->world, stage->alarm_ns);
     }
 }

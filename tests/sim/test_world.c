@@ -29,8 +29,7 @@
         }                                                                                          \
     } while (0)
 
-/* ------------------------------------------------------------------ an echo server and its peers
- */
+/* ----------------------------------------------------------------- an echo server and its peers */
 
 /* The server's side of a connection: it sends back what it received, in order. */
 struct served {
