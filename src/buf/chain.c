@@ -14,9 +14,6 @@
 /* A slab is at least this big, so that a few small replies need one only: the smallest piece. */
 #define SLAB_SMALLEST (POOL_PIECE - SLAB_HEAD)
 
-/* Reservations beyond this are made in several slabs: what a socket takes at once is not more. */
-#define SLAB_RESERVE_LARGEST (256u * 1024)
-
 struct slab *chain_grow(struct chain *chain, struct pool *pool, uint32_t bytes)
 {
     if (chain->last != NULL && chain->last->used == 0) {
@@ -40,9 +37,6 @@ struct slab *chain_grow(struct chain *chain, struct pool *pool, uint32_t bytes)
 
 int chain_reserve(struct chain *chain, struct pool *pool, uint32_t bytes)
 {
-    if (bytes > SLAB_RESERVE_LARGEST) {
-        bytes = SLAB_RESERVE_LARGEST;
-    }
     const struct slab *last = chain->last;
     if (last != NULL && last->size - last->used >= bytes) {
         return 0;

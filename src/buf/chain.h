@@ -36,8 +36,8 @@ static inline uint8_t *slab_bytes(struct slab *slab)
     return (uint8_t *)slab + SLAB_HEAD;
 }
 
-/* Makes sure that the next chain_space calls up to `bytes` in all need no new slab, as far as one
- * slab of at most 256 KiB reaches. 0, or -1 when the pool has none. */
+/* Makes sure that the next chain_space calls up to `bytes` in all need no new slab. 0, or -1 when
+ * the pool has none. */
 int chain_reserve(struct chain *chain, struct pool *pool, uint32_t bytes);
 
 /* A new slab for at least `bytes` at the end. NULL when the pool has none. */

@@ -128,6 +128,9 @@ static void finish(struct berth_conn *conn)
     struct worker *worker = conn->worker;
     struct berth_server *server = worker->server;
     bool permit = (conn->flags & CF_PERMIT) != 0;
+    if (conn->plan != NO_PLAN) { /* before on_close, which may connect anew */
+        atomic_fetch_sub_explicit(&server->connects, 1, memory_order_relaxed);
+    }
     if (conn->speaker->protocol.on_close != NULL) {
         conn->speaker->protocol.on_close(conn, (enum berth_reason)conn->reason);
     }
@@ -141,7 +144,6 @@ static void finish(struct berth_conn *conn)
     }
     if (conn->plan != NO_PLAN) {
         slots_give(&worker->plan_slots, conn->plan);
-        atomic_fetch_sub_explicit(&server->connects, 1, memory_order_relaxed);
     }
     STAT_ADD(worker, closed, 1);
     atomic_fetch_sub_explicit(&server->open, 1, memory_order_relaxed);
@@ -203,7 +205,6 @@ static void step_joining(struct berth_conn *conn)
 void close_step(struct berth_conn *conn)
 {
     if (conn->state == CONN_OPEN) {
-        send_drained(conn);
         step_open(conn);
     }
     if (conn->state == CONN_OPEN || conn->state == CONN_DRAINING) {
@@ -220,14 +221,16 @@ void close_step(struct berth_conn *conn)
     }
 }
 
-/* The linger deadline has passed. Unsent bytes make it the reason; a peer that only did not end its
- * side was served in full. */
+/* The linger deadline has passed. Bytes that we could not send make it the reason, and the system
+ * need not try further. A peer that only did not end its side was served in full, as far as we are
+ * concerned; what it has not read yet the system still delivers. */
 void close_timer(struct berth_conn *conn)
 {
-    if (conn->state == CONN_DRAINING && conn->reason != BERTH_REASON_REFUSED) {
+    bool unsent = conn->state == CONN_DRAINING;
+    if (unsent && conn->reason != BERTH_REASON_REFUSED) {
         conn->reason = BERTH_REASON_DEADLINE;
     }
-    close_now(conn, BERTH_REASON_DEADLINE, 0, true);
+    close_now(conn, BERTH_REASON_DEADLINE, 0, unsent);
 }
 
 void berth_close(struct berth_conn *conn)

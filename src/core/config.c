@@ -37,7 +37,7 @@
 #define POOL_BYTES_BASE        (256 * MIB)
 #define POOL_BYTES_PER_CONN    (4 * KIB)
 #define POOL_BYTES_DEFAULT_MAX (4 * GIB)
-#define POOL_BYTES_MIN         (64 * KIB)
+#define POOL_BYTES_MIN         MIB /* the replies to a few batches */
 #define POOL_BYTES_MAX         (1024 * GIB)
 
 #define TURN_BYTES_DEFAULT    (256 * 1024) /* fairness: see docs/PERFORMANCE.md */
@@ -108,7 +108,7 @@ static int check_bounds(const struct berth_config *c, struct berth_error *error)
         return error_set(error, BERTH_E_INVALID, 0, "receive_buffers",
                          "receive_buffers is %u; it must be a power of two", c->receive_buffers);
     }
-    if ((uint64_t)c->connections_max + c->connects_max > SLOTS_MAX) {
+    if ((uint64_t)c->connections_max + c->connects_max + SPARE_PLANS > SLOTS_MAX) {
         return error_set(error, BERTH_E_INVALID, 0, "connects_max",
                          "connections_max and connects_max together are %llu; at most %u fit",
                          (unsigned long long)c->connections_max + c->connects_max, SLOTS_MAX);
@@ -145,8 +145,8 @@ static size_t put(size_t *at, size_t bytes)
 int layout_plan(const struct berth_config *config, struct layout *out, struct berth_error *error)
 {
     size_t at = 0;
-    size_t slots = (size_t)config->connections_max + config->connects_max;
-    size_t plans = config->connects_max;
+    size_t plans = config->connects_max == 0 ? 0 : (size_t)config->connects_max + SPARE_PLANS;
+    size_t slots = config->connections_max + plans;
     out->slots = (uint32_t)slots;
     out->pool_bytes = (size_t)(config->pool_bytes / PAGE * PAGE);
     out->conns_at = put(&at, slots * sizeof(struct berth_conn));

@@ -42,6 +42,9 @@
 
 #define NO_PLAN UINT32_MAX
 
+/* A program may connect anew in on_close, when the old connection still has its slot and plan. */
+#define SPARE_PLANS 1
+
 /* Handles: 10 bits worker, 22 bits slot, 32 bits generation. */
 #define WORKERS_MAX 1023
 #define SLOTS_MAX   ((UINT32_C(1) << 22) - 1)

@@ -76,6 +76,7 @@ void dispatch_block_for_space(struct berth_conn *conn)
 static void resume(struct berth_conn *conn)
 {
     conn->flags &= (uint16_t) ~(CF_AGAIN | CF_BLOCKED_SPACE);
+    send_drained(conn);
     receive_resume(conn);
 }
 

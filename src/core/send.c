@@ -24,10 +24,14 @@ static void *refuse(int *err, int code)
     return NULL;
 }
 
+/* With something queued, a send's completion will say that there is room; otherwise it is the pool
+ * that is short. */
 static void *exceeded(struct berth_conn *conn, int *err)
 {
     conn->flags |= CF_EXCEEDED;
-    attend(conn);
+    if (conn->out.bytes == 0) {
+        dispatch_block_for_space(conn);
+    }
     return refuse(err, BERTH_E_WOULD_EXCEED);
 }
 
@@ -194,6 +198,7 @@ void send_completed(struct berth_conn *conn, int32_t result)
     if ((conn->flags & (CF_BLOCKED_HIGH | CF_EXCEEDED)) != 0 &&
         conn->out.bytes <= worker->server->config.send_low_bytes) {
         conn->flags &= (uint16_t)~CF_BLOCKED_HIGH;
+        send_drained(conn);
         receive_resume(conn);
     }
 }
@@ -201,17 +206,12 @@ void send_completed(struct berth_conn *conn, int32_t result)
 /* Tells a program that was refused room that there is some again. */
 void send_drained(struct berth_conn *conn)
 {
-    struct worker *worker = conn->worker;
     if ((conn->flags & CF_EXCEEDED) == 0 || conn->state != CONN_OPEN ||
-        conn->out.bytes > worker->server->config.send_low_bytes) {
-        return;
-    }
-    if (!pool_can(&worker->pool, POOL_PIECE)) {
-        dispatch_block_for_space(conn); /* the pool is what was short, and still is */
+        conn->out.bytes > conn->worker->server->config.send_low_bytes) {
         return;
     }
     conn->flags &= (uint16_t)~CF_EXCEEDED;
-    if (conn->speaker->protocol.on_drained != NULL) {
+    if (conn->speaker->protocol.on_drained != NULL && (conn->flags & CF_CLOSE) == 0) {
         conn->speaker->protocol.on_drained(conn);
     }
 }

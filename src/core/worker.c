@@ -58,7 +58,7 @@ int worker_create(struct worker *worker, struct berth_server *server, uint32_t i
     if (server->config.connects_max > 0) {
         slots_init(&worker->plan_slots,
                    (struct slots_entry *)(void *)(block + layout->plan_entries_at),
-                   server->config.connects_max);
+                   server->config.connects_max + SPARE_PLANS);
     }
     list_init(&worker->attend);
     list_init(&worker->parked);
@@ -244,8 +244,8 @@ static void timer_expired(struct worker *worker, struct wheel_timer *timer)
         cut(worker);
         break;
     case TIMER_SPACE:
-        close_largest(worker);
         if (worker->short_of.count > 0) {
+            close_largest(worker);
             dispatch_patience_start(worker);
         }
         break;

@@ -77,6 +77,7 @@ struct epoll_io {
     bool listening; /* the listeners are registered */
     bool cancel_accepts;
     bool waits_ns;     /* epoll_pwait2 is there: 5.11+ */
+    bool dry;          /* the caller held every receive buffer when this reap began */
     bool skipped_wait; /* the last reap had enough to say without waiting */
 };
 
@@ -386,7 +387,9 @@ static void receive_once(struct epoll_io *ep, uint32_t sock)
     struct io *io = &ep->io;
     struct io_sock *s = &io->socks[sock];
     if (ep->buffers_count == 0) {
-        io_complete_receive_end(io, sock, -ENOBUFS);
+        if (ep->dry) {
+            io_complete_receive_end(io, sock, -ENOBUFS);
+        } /* else this reap gave them out: the caller will return some before the next */
         return;
     }
     uint16_t lease = ep->buffers[ep->buffers_count - 1];
@@ -473,6 +476,9 @@ static void visit_work(struct epoll_io *ep)
 {
     struct io *io = &ep->io;
     for (uint32_t left = ep->work_count; left > 0 && io_room(io); left--) {
+        if (ep->buffers_count == 0 && !ep->dry) {
+            return; /* those that got none stay in front of those that got one */
+        }
         uint32_t sock = ep->work_first;
         work_remove(ep, sock);
         visit_cancelled_send(ep, sock);
@@ -563,25 +569,33 @@ static void wait_for_events(struct epoll_io *ep, uint64_t deadline_ns)
     ep->events_count = count < 0 ? 0 : (uint32_t)count; /* EINTR: an empty turn is normal */
 }
 
+/* What is known already comes first, and if it is anything there is no need to wait. But not twice
+ * in a row, or sends that finish at once and sockets that stay readable would keep new events from
+ * being seen: the next reap looks at the kernel's first. */
 static void ep_reap(struct io *io, uint64_t deadline_ns)
 {
     struct epoll_io *ep = self(io);
+    ep->dry = ep->buffers_count == 0;
     finish_cancelled_accepts(ep);
-    finish_sends(ep);
-    visit_work(ep);
-    handle_events(ep);
-    /* With something to say there is no need to wait; but not twice in a row, or sends that finish
-     * at once would keep the kernel's events from being seen. */
-    if (io->out_count > 0 && (!ep->skipped_wait || !io_room(io))) {
-        ep->skipped_wait = true;
-        io_clock_read(io);
-        return;
+    if (!ep->skipped_wait) {
+        finish_sends(ep);
+        visit_work(ep);
+        handle_events(ep);
+        if (io->out_count > 0) {
+            ep->skipped_wait = true;
+            io_clock_read(io);
+            return;
+        }
     }
     ep->skipped_wait = false;
-    bool waits = io->out_count == 0 && ep->work_count == 0;
-    wait_for_events(ep, waits ? deadline_ns : 0);
+    if (ep->events_next == ep->events_count) {
+        bool waits = io->out_count == 0 && ep->work_count == 0 && ep->done_count == 0;
+        wait_for_events(ep, waits ? deadline_ns : 0);
+    }
     io_clock_read(io);
     handle_events(ep);
+    finish_sends(ep);
+    visit_work(ep);
 }
 
 static void ep_wake(struct io *io)
