@@ -11,8 +11,15 @@
 
 #include "base/assert.h"
 
-/* A slab is at least this big, so that a few small replies need one only: the smallest piece. */
-#define SLAB_SMALLEST (POOL_PIECE - SLAB_HEAD)
+static bool within_share(const struct pool *pool, size_t bytes)
+{
+    return pool->used + bytes <= CHAIN_SHARE(pool->bytes);
+}
+
+bool chain_can(struct pool *pool, uint32_t bytes)
+{
+    return within_share(pool, bytes + SLAB_HEAD) && pool_can(pool, bytes + SLAB_HEAD);
+}
 
 struct slab *chain_grow(struct chain *chain, struct pool *pool, uint32_t bytes)
 {
@@ -21,7 +28,8 @@ struct slab *chain_grow(struct chain *chain, struct pool *pool, uint32_t bytes)
     }
     size_t got = 0;
     size_t need = bytes < SLAB_SMALLEST ? SLAB_SMALLEST : bytes;
-    struct slab *slab = pool_take(pool, need + SLAB_HEAD, &got);
+    struct slab *slab =
+        within_share(pool, need + SLAB_HEAD) ? pool_take(pool, need + SLAB_HEAD, &got) : NULL;
     if (slab == NULL) {
         return NULL;
     }

@@ -18,6 +18,13 @@ struct slab {
 
 #define SLAB_HEAD sizeof(struct slab)
 
+/* A slab is at least this big, so that a few small replies need one only: the smallest piece. */
+#define SLAB_SMALLEST (POOL_PIECE - SLAB_HEAD)
+
+/* Chains together take no more than this part of a pool, so that however much waits to be sent,
+ * what arrives in parts finds room. */
+#define CHAIN_SHARE(bytes) ((bytes) / 4 * 3)
+
 /* Zeroed is empty. */
 struct chain {
     struct slab *first;
@@ -39,6 +46,9 @@ static inline uint8_t *slab_bytes(struct slab *slab)
 /* Makes sure that the next chain_space calls up to `bytes` in all need no new slab. 0, or -1 when
  * the pool has none. */
 int chain_reserve(struct chain *chain, struct pool *pool, uint32_t bytes);
+
+/* Whether a chain could get a slab for `bytes` now. */
+bool chain_can(struct pool *pool, uint32_t bytes);
 
 /* A new slab for at least `bytes` at the end. NULL when the pool has none. */
 struct slab *chain_grow(struct chain *chain, struct pool *pool, uint32_t bytes);

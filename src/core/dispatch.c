@@ -91,7 +91,8 @@ void dispatch_resume_waiting(struct worker *worker)
     if (left == 0) {
         return;
     }
-    for (; left > 0 && worker->short_of.count > 0 && pool_can(&worker->pool, POOL_PIECE); left--) {
+    for (; left > 0 && worker->short_of.count > 0 && chain_can(&worker->pool, SLAB_SMALLEST);
+         left--) {
         resume(LIST_ENTRY(list_take(&worker->short_of), struct berth_conn, held));
     }
     if (worker->short_of.count == 0) {

@@ -8,7 +8,7 @@
  *
  * Receiving stops, by a cancel, while a blocked connection holds more than one receive's worth of
  * input, and starts again when it holds less. A receive that found no buffer is parked, first
- * come first served, and started again when buffers are free, no more than there are.
+ * come first served, and started again when buffers are free, no more than there are, each for one.
  *
  * O(bytes) for what is copied, else O(1) beside dispatch.
  */
@@ -86,8 +86,6 @@ static void input_dispatch(struct berth_conn *conn)
     conn->input_start += (uint32_t)used;
     conn->input_bytes -= (uint32_t)used;
     if (conn->input_bytes == 0) {
-        uint32_t scanned = conn->scanned;
-        BERTH_ASSERT(scanned == 0);
         input_drop(conn);
     }
 }
@@ -165,7 +163,10 @@ static bool wants_receive(const struct berth_conn *conn)
     return false;
 }
 
-/* Starts or stops the receive so that it fits the connection's state. O(1); cheap to call. */
+/* Starts or stops the receive so that it fits the connection's state. Whether one is in flight is
+ * kept here and not asked of io: what completes further down in this turn's array is over for io
+ * already, and still to come for us. While others wait for a receive buffer, so does this
+ * connection, behind them. O(1); cheap to call. */
 void receive_update(struct berth_conn *conn)
 {
     struct worker *worker = conn->worker;
@@ -173,17 +174,25 @@ void receive_update(struct berth_conn *conn)
         return;
     }
     bool wants = wants_receive(conn);
-    bool flies = io_in_flight(worker->io, conn->sock, IO_RECEIVE);
-    if (wants && !flies && !link_is_in(&conn->parked)) {
-        io_receive(worker->io, conn->sock, conn_token(conn, IO_RECEIVE));
+    bool flies = (conn->flags & CF_RECEIVING) != 0;
+    bool parked = link_is_in(&conn->parked);
+    if (wants && !flies && !parked) {
+        if (worker->parked.count > 0) {
+            list_push(&worker->parked, &conn->parked);
+        } else {
+            conn->flags |= CF_RECEIVING;
+            io_receive(worker->io, conn->sock, conn_token(conn, IO_RECEIVE));
+        }
     } else if (!wants && flies && (conn->flags & CF_CANCELLING) == 0) {
         conn->flags |= CF_CANCELLING;
         io_cancel(worker->io, conn->sock, IO_RECEIVE);
-    } else if (!wants && link_is_in(&conn->parked)) {
+    } else if (!wants && parked) {
         list_remove(&worker->parked, &conn->parked);
     }
 }
 
+/* Those that wait for a receive buffer, as many as there are buffers, each for one: if a first took
+ * what it can get, the others would have waited for nothing. */
 void receive_rearm_parked(struct worker *worker)
 {
     uint32_t count = io_leases_free(worker->io);
@@ -192,7 +201,9 @@ void receive_rearm_parked(struct worker *worker)
         if (link == NULL) {
             return;
         }
-        receive_update(LIST_ENTRY(link, struct berth_conn, parked));
+        struct berth_conn *conn = LIST_ENTRY(link, struct berth_conn, parked);
+        conn->flags |= CF_RECEIVING;
+        io_receive_once(worker->io, conn->sock, conn_token(conn, IO_RECEIVE));
         count--;
     }
 }
@@ -206,7 +217,7 @@ static void receive_ended(struct berth_conn *conn, int32_t result)
         break;
     case ENOBUFS:
         STAT_ADD(conn->worker, receive_parks, 1);
-        if (wants_receive(conn)) {
+        if (wants_receive(conn) && !link_is_in(&conn->parked)) {
             list_push(&conn->worker->parked, &conn->parked);
         }
         break;
@@ -223,7 +234,7 @@ void receive_completed(struct berth_conn *conn, const struct io_completion *done
 {
     struct worker *worker = conn->worker;
     if ((done->flags & IO_MORE) == 0) {
-        conn->flags &= (uint16_t)~CF_CANCELLING;
+        conn->flags &= (uint16_t) ~(CF_RECEIVING | CF_CANCELLING);
     }
     if (done->result > 0) {
         STAT_ADD(worker, bytes_in, done->result);

@@ -17,6 +17,7 @@
 #define SOCK_CONNECT   0x02u
 #define SOCK_RECEIVE   0x04u
 #define SOCK_SEND      0x08u
+#define SOCK_ONCE      0x10u /* the receive in flight is for one lease */
 #define SOCK_IN_FLIGHT (SOCK_CONNECT | SOCK_RECEIVE | SOCK_SEND)
 
 /* A socket as io knows it. `backend` is the backend's own word or two, zeroed at open. */

@@ -116,7 +116,7 @@ uint32_t io_sock_open(struct io *io, int fd)
 void io_sock_free(struct io *io, uint32_t sock)
 {
     struct io_sock *s = &io->socks[sock];
-    BERTH_ASSERT(s->flags == SOCK_OPEN);
+    BERTH_ASSERT((s->flags & SOCK_IN_FLIGHT) == 0);
     s->flags = 0;
     s->fd = -1;
     s->next = io->socks_free + 1;
@@ -186,14 +186,24 @@ int io_connect(struct io *io, const struct berth_address *remote, const struct b
     return sock;
 }
 
-void io_receive(struct io *io, int sock, uint64_t token)
+static void receive(struct io *io, int sock, uint64_t token, uint8_t once)
 {
     struct io_sock *s = sock_at(io, sock);
     BERTH_ASSERT(io_token_op(token) == IO_RECEIVE);
     BERTH_ASSERT((s->flags & (SOCK_RECEIVE | SOCK_CONNECT)) == 0); /* law 4 */
-    s->flags |= SOCK_RECEIVE;
+    s->flags = (uint8_t)((s->flags & ~SOCK_ONCE) | SOCK_RECEIVE | once);
     s->token_receive = token;
     io->ops->receive(io, (uint32_t)sock);
+}
+
+void io_receive(struct io *io, int sock, uint64_t token)
+{
+    receive(io, sock, token, 0);
+}
+
+void io_receive_once(struct io *io, int sock, uint64_t token)
+{
+    receive(io, sock, token, SOCK_ONCE);
 }
 
 void io_send(struct io *io, int sock, const struct io_span *spans, uint32_t count, uint64_t token)
@@ -407,6 +417,7 @@ void io_complete_bytes(struct io *io, uint32_t sock, uint16_t lease, uint32_t by
     io->lease_out[lease] = 1;
     io->leases_out++;
     io->stats.receives++;
+    more = more && (s->flags & SOCK_ONCE) == 0;
     if (!more) {
         s->flags &= (uint8_t)~SOCK_RECEIVE;
     }

@@ -201,6 +201,10 @@ int io_connect(struct io *io, const struct berth_address *remote, const struct b
 /* Receives until it ends or is cancelled, each piece into a lease. */
 void io_receive(struct io *io, int sock, uint64_t token);
 
+/* The same for one lease: its completion with bytes is the last. For when buffers are short, so
+ * that each of those that wait for one gets one. */
+void io_receive_once(struct io *io, int sock, uint64_t token);
+
 /* Sends the spans in order, once. Borrows the spans' array during the call and their bytes until
  * the completion. count is 1 to IO_SPANS_MAX, and each span has at least one byte. */
 void io_send(struct io *io, int sock, const struct io_span *spans, uint32_t count, uint64_t token);

@@ -114,7 +114,11 @@ static void start_receive(struct io *io, uint32_t sock)
     struct io_sock *s = &io->socks[sock];
     s->backend_flags &= (uint8_t)~CANCELLING_RECEIVE;
     struct io_uring_sqe *sqe = uring_sqe(uring_of(io));
-    io_uring_prep_recv_multishot(sqe, s->fd, NULL, 0, 0); /* Linux 6.0 */
+    if ((s->flags & SOCK_ONCE) != 0) {
+        io_uring_prep_recv(sqe, s->fd, NULL, io->config.receive_bytes, 0);
+    } else {
+        io_uring_prep_recv_multishot(sqe, s->fd, NULL, 0, 0); /* Linux 6.0 */
+    }
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = 0;
     sqe->user_data = sock_code(io, URING_RECEIVE, sock);
