@@ -42,6 +42,17 @@ static inline void list_push(struct list *list, struct link *link)
     list->count++;
 }
 
+/* In front of all others. */
+static inline void list_push_front(struct list *list, struct link *link)
+{
+    BERTH_ASSERT(!link_is_in(link));
+    link->previous = &list->ring;
+    link->next = list->ring.next;
+    list->ring.next->previous = link;
+    list->ring.next = link;
+    list->count++;
+}
+
 static inline void list_remove(struct list *list, struct link *link)
 {
     BERTH_ASSERT(link_is_in(link) && list->count > 0);

@@ -180,7 +180,7 @@ void receive_update(struct berth_conn *conn)
         if (worker->parked.count > 0) {
             list_push(&worker->parked, &conn->parked);
         } else {
-            conn->flags |= CF_RECEIVING;
+            conn->flags = (uint16_t)((conn->flags & ~CF_BROUGHT) | CF_RECEIVING);
             io_receive(worker->io, conn->sock, conn_token(conn, IO_RECEIVE));
         }
     } else if (!wants && flies && (conn->flags & CF_CANCELLING) == 0) {
@@ -202,9 +202,23 @@ void receive_rearm_parked(struct worker *worker)
             return;
         }
         struct berth_conn *conn = LIST_ENTRY(link, struct berth_conn, parked);
-        conn->flags |= CF_RECEIVING;
+        conn->flags = (uint16_t)((conn->flags & ~CF_BROUGHT) | CF_RECEIVING);
         io_receive_once(worker->io, conn->sock, conn_token(conn, IO_RECEIVE));
         count--;
+    }
+}
+
+/* Waits for a buffer: behind the others if it has had one since it was started, else in front of
+ * them, where it came from. */
+static void park(struct berth_conn *conn)
+{
+    if (!wants_receive(conn) || link_is_in(&conn->parked)) {
+        return;
+    }
+    if ((conn->flags & CF_BROUGHT) != 0) {
+        list_push(&conn->worker->parked, &conn->parked);
+    } else {
+        list_push_front(&conn->worker->parked, &conn->parked);
     }
 }
 
@@ -217,9 +231,7 @@ static void receive_ended(struct berth_conn *conn, int32_t result)
         break;
     case ENOBUFS:
         STAT_ADD(conn->worker, receive_parks, 1);
-        if (wants_receive(conn) && !link_is_in(&conn->parked)) {
-            list_push(&conn->worker->parked, &conn->parked);
-        }
+        park(conn);
         break;
     case ECANCELED:
         attend(conn);
@@ -237,6 +249,7 @@ void receive_completed(struct berth_conn *conn, const struct io_completion *done
         conn->flags &= (uint16_t) ~(CF_RECEIVING | CF_CANCELLING);
     }
     if (done->result > 0) {
+        conn->flags |= CF_BROUGHT;
         STAT_ADD(worker, bytes_in, done->result);
         STAT_ADD(worker, receives, 1);
         bytes_arrived(conn, done->data, (uint32_t)done->result);

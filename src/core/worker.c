@@ -200,7 +200,8 @@ static void look_for_quiet(struct worker *worker, uint32_t completions)
     if (!looks_for_more(worker)) {
         return;
     }
-    if (completions > 0 && ++worker->busy_turns < BUSY_TURNS_MAX) {
+    bool busy = completions > 0 || worker->parked.count > 0;
+    if (busy && ++worker->busy_turns < BUSY_TURNS_MAX) {
         return;
     }
     worker->busy_turns = 0;
@@ -292,8 +293,9 @@ bool worker_turn(struct worker *worker, bool wait)
     BERTH_ASSERT(worker->phase != WORKER_ENDED);
     current_worker = worker;
     look_for_stop(worker);
-    bool busy =
-        worker->again.count > 0 || worker->attend.count > 0 || looks_for_more(worker) || !wait;
+    bool receivable = worker->parked.count > 0 && io_leases_free(worker->io) > 0;
+    bool busy = receivable || worker->again.count > 0 || worker->attend.count > 0 ||
+                looks_for_more(worker) || !wait;
     uint64_t deadline = busy ? 0 : wheel_next_ns(&worker->wheel);
     uint32_t count = io_reap(worker->io, worker->completions, TURN_COMPLETIONS, deadline);
     worker->now_ns = io_now(worker->io);
