@@ -25,7 +25,9 @@
  *  6  A handle may be kept and copied anywhere while the server object lives: a stale one gives an
  *     error value, never undefined behaviour.
  *  7  Every wait has a deadline and every buffer a limit; both are in the configuration, with
- *     units in their names.
+ *     units in their names. (In this version the waits of connecting, closing and stopping have
+ *     deadlines; an open connection whose peer is silent or does not read has none yet, only its
+ *     limits.)
  *  8  A declared length never allocates: storage grows with the bytes that arrive, inside a byte
  *     budget.
  *  9  The library installs no signal handlers, writes no files, prints nothing and reads no
@@ -167,8 +169,9 @@ struct berth_config {
     uint32_t turn_bytes;
     uint32_t turn_messages;
 
-    /* After the last reply the peer has this long to end its side, so that nothing it still sends
-     * turns the close into a reset that destroys the reply; default 2,000. */
+    /* While a connection closes, the peer has this long to take some of what is queued (each time
+     * it does, it has as long again), and then as long to end its side, so that nothing it still
+     * sends turns the close into a reset that destroys the last reply; default 2,000. */
     uint32_t linger_timeout_ms;
 
     /* berth_server_stop: after this long, what is still open is cut; default 5,000. */
@@ -209,7 +212,7 @@ struct berth_listen_options {
 
 /* Opens a listening socket; clients can queue from here on and are served after start. Before
  * start only; at most 64 per server. The socket is shared by all workers. On success *bound (may
- * be NULL) is the real address. BERTH_E_INVALID, BERTH_E_SYSTEM, BERTH_E_STATE. */
+ * be NULL) is the real address. BERTH_E_INVALID, BERTH_E_SYSTEM, BERTH_E_MEMORY, BERTH_E_STATE. */
 int berth_listen(struct berth_server *server, const struct berth_listen_options *options,
                  struct berth_address *bound, struct berth_error *error);
 
@@ -229,7 +232,8 @@ struct berth_connect_options {
 
 /* Makes an outgoing connection, with retries. It ends in on_open, or in on_connect_failed. Before
  * start (owner's thread), or on a worker, for itself (options->worker is then ignored).
- * Borrows options. BERTH_E_INVALID, BERTH_E_FULL (connects_max), BERTH_E_STATE (stopping). */
+ * A server that never starts makes none, and calls nothing back. Borrows options.
+ * BERTH_E_INVALID, BERTH_E_FULL (connects_max), BERTH_E_MEMORY, BERTH_E_STATE (stopping). */
 int berth_connect(struct berth_server *server, const struct berth_connect_options *options);
 
 /* Starts the workers. Returns when all of them serve. BERTH_E_SYSTEM, BERTH_E_MEMORY; then none
@@ -273,8 +277,9 @@ void *berth_reply_space(struct berth_conn *conn, const struct berth_message *mes
 int berth_send(struct berth_conn *conn, const void *data, size_t size);
 void *berth_send_space(struct berth_conn *conn, size_t size, int *err);
 
-/* Begins to close: what is queued is sent, then the connection ends, at the latest after
- * linger_timeout_ms. Messages not yet handed over are dropped. Idempotent. */
+/* Begins to close: what is queued is sent, then the peer is given the time to end its side. It ends
+ * at the latest when the peer has taken nothing for linger_timeout_ms. Messages not yet handed over
+ * are dropped. Idempotent. */
 void berth_close(struct berth_conn *conn);
 
 /* A name for the connection that outlives it: 10 bits worker, 22 bits slot, 32 bits generation.

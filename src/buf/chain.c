@@ -13,12 +13,18 @@
 
 static bool within_share(const struct pool *pool, size_t bytes)
 {
-    return pool->used + bytes <= CHAIN_SHARE(pool->bytes);
+    return pool->chains + bytes <= POOL_SHARE(pool->bytes);
 }
 
 bool chain_can(struct pool *pool, uint32_t bytes)
 {
     return within_share(pool, bytes + SLAB_HEAD) && pool_can(pool, bytes + SLAB_HEAD);
+}
+
+static void slab_give(struct pool *pool, struct slab *slab)
+{
+    pool->chains -= slab->size + SLAB_HEAD;
+    pool_give(pool, slab);
 }
 
 struct slab *chain_grow(struct chain *chain, struct pool *pool, uint32_t bytes)
@@ -33,6 +39,7 @@ struct slab *chain_grow(struct chain *chain, struct pool *pool, uint32_t bytes)
     if (slab == NULL) {
         return NULL;
     }
+    pool->chains += got;
     *slab = (struct slab){.size = (uint32_t)(got - SLAB_HEAD)};
     if (chain->last == NULL) {
         chain->first = slab;
@@ -84,7 +91,7 @@ void chain_sent(struct chain *chain, struct pool *pool, uint32_t bytes)
         }
         bytes -= left;
         chain->first = slab->next;
-        pool_give(pool, slab);
+        slab_give(pool, slab);
         if (chain->first == NULL) {
             chain->last = NULL;
         }
@@ -111,7 +118,7 @@ void chain_trim(struct chain *chain, struct pool *pool)
         before->next = NULL;
     }
     chain->last = before;
-    pool_give(pool, last);
+    slab_give(pool, last);
 }
 
 void chain_clear(struct chain *chain, struct pool *pool)
@@ -119,7 +126,7 @@ void chain_clear(struct chain *chain, struct pool *pool)
     while (chain->first != NULL) {
         struct slab *slab = chain->first;
         chain->first = slab->next;
-        pool_give(pool, slab);
+        slab_give(pool, slab);
     }
     *chain = (struct chain){0};
 }

@@ -21,10 +21,6 @@ struct slab {
 /* A slab is at least this big, so that a few small replies need one only: the smallest piece. */
 #define SLAB_SMALLEST (POOL_PIECE - SLAB_HEAD)
 
-/* Chains together take no more than this part of a pool, so that however much waits to be sent,
- * what arrives in parts finds room. */
-#define CHAIN_SHARE(bytes) ((bytes) / 4 * 3)
-
 /* Zeroed is empty. */
 struct chain {
     struct slab *first;

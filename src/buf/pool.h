@@ -34,9 +34,14 @@ struct pool {
     struct pool_piece *free[POOL_ORDERS];
     struct pool_piece *ready[POOL_ORDERS];
     uint16_t ready_count[POOL_ORDERS];
-    size_t used; /* bytes of pieces that are out */
+    size_t used;   /* bytes of pieces that are out */
+    size_t chains; /* of these, in output chains: kept by chain.c */
     size_t used_most;
 };
+
+/* Output chains together, and all else together, take no more than this part of a pool each, so
+ * that neither can leave the other without a piece. */
+#define POOL_SHARE(bytes) ((bytes) / 4 * 3)
 
 /* How many bytes of account a pool of this size needs. */
 size_t pool_account_bytes(size_t bytes);

@@ -60,7 +60,7 @@ void close_begin(struct berth_conn *conn, enum berth_reason reason, int system)
         return;
     }
     note_reason(conn, reason, system);
-    conn_state(conn, CONN_DRAINING);
+    conn_move(conn, CONN_DRAINING);
     input_over(conn);
     deadline_start(conn);
     receive_update(conn);
@@ -76,7 +76,7 @@ void close_now(struct berth_conn *conn, enum berth_reason reason, int system, bo
     }
     BERTH_ASSERT(conn->state != CONN_CONNECTING);
     note_reason(conn, reason, system);
-    conn_state(conn, CONN_JOINING);
+    conn_move(conn, CONN_JOINING);
     input_over(conn);
     wheel_cancel(&worker->wheel, &conn->timer);
     if (reset) {
@@ -187,7 +187,7 @@ static void step_draining(struct berth_conn *conn)
         close_now(conn, BERTH_REASON_PEER, 0, false);
         return;
     }
-    conn_state(conn, CONN_LINGERING);
+    conn_move(conn, CONN_LINGERING);
     deadline_start(conn);
     receive_update(conn);
 }
@@ -262,7 +262,7 @@ static void close_most(struct worker *worker, struct berth_conn *conn,
     for (uint32_t slot = 0; slot < worker->slots_high; slot++) {
         struct berth_conn *other = &worker->conns[slot];
         bool counts = other->state >= CONN_OPEN && other->state < CONN_JOINING;
-        if (counts && (most == NULL || held(other) > held(most))) {
+        if (counts && held(other) > (most == NULL ? 0 : held(most))) {
             most = other;
         }
     }

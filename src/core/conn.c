@@ -8,7 +8,7 @@
  * The states move as this table allows and not otherwise:
  *
  *   FREE -> CONNECTING -> OPEN -> DRAINING -> LINGERING -> JOINING -> FREE
- *           CONNECTING -> JOINING             (given up; or cut while it was tried)
+ *           CONNECTING -> FREE                (given up)
  *           OPEN, DRAINING -> JOINING         (reset, cut, no need to linger)
  */
 #include <string.h>
@@ -20,14 +20,14 @@
 
 static const uint8_t state_next[CONN_STATES] = {
     [CONN_FREE] = BIT(CONN_CONNECTING) | BIT(CONN_OPEN),
-    [CONN_CONNECTING] = BIT(CONN_OPEN) | BIT(CONN_JOINING) | BIT(CONN_FREE),
+    [CONN_CONNECTING] = BIT(CONN_OPEN) | BIT(CONN_FREE),
     [CONN_OPEN] = BIT(CONN_DRAINING) | BIT(CONN_JOINING),
     [CONN_DRAINING] = BIT(CONN_LINGERING) | BIT(CONN_JOINING),
     [CONN_LINGERING] = BIT(CONN_JOINING),
     [CONN_JOINING] = BIT(CONN_FREE),
 };
 
-void conn_state(struct berth_conn *conn, enum conn_state to)
+void conn_move(struct berth_conn *conn, enum conn_state to)
 {
     BERTH_ASSERT((state_next[conn->state] & BIT(to)) != 0);
     conn->state = (uint8_t)to;
@@ -64,7 +64,7 @@ void conn_give(struct berth_conn *conn)
     BERTH_ASSERT(!link_is_in(&conn->parked));
     BERTH_ASSERT(!link_is_in(&conn->held));
     BERTH_ASSERT(!wheel_is_set(&conn->timer));
-    conn_state(conn, CONN_FREE);
+    conn_move(conn, CONN_FREE);
     slots_give(&conn->worker->slots, conn->slot);
 }
 
@@ -72,7 +72,7 @@ void conn_give(struct berth_conn *conn)
 void conn_opened(struct berth_conn *conn)
 {
     struct worker *worker = conn->worker;
-    conn_state(conn, CONN_OPEN);
+    conn_move(conn, CONN_OPEN);
     atomic_fetch_add_explicit(&worker->server->open, 1, memory_order_relaxed);
     if (conn->speaker->protocol.on_open != NULL) {
         conn->speaker->protocol.on_open(conn);

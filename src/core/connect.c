@@ -67,7 +67,8 @@ static bool options_make_sense(const struct berth_connect_options *options)
 
 int berth_connect(struct berth_server *server, const struct berth_connect_options *options)
 {
-    if (options->protocol == NULL || !options_make_sense(options)) {
+    if (!options_make_sense(options) ||
+        server_check_protocol(server, options->protocol, NULL) != BERTH_OK) {
         return BERTH_E_INVALID;
     }
     struct worker *worker = worker_for(server, options->worker);
@@ -76,7 +77,7 @@ int berth_connect(struct berth_server *server, const struct berth_connect_option
     }
     const struct speaker *speaker = speaker_of(server, options->protocol);
     if (speaker == NULL) {
-        return BERTH_E_INVALID;
+        return BERTH_E_MEMORY;
     }
     uint32_t plan = SLOTS_NONE;
     if (atomic_fetch_add_explicit(&server->connects, 1, memory_order_relaxed) <
@@ -94,7 +95,7 @@ int berth_connect(struct berth_server *server, const struct berth_connect_option
     plan_defaults(&worker->plans[plan].options);
     conn->plan = plan;
     conn->user = options->user;
-    conn_state(conn, CONN_CONNECTING);
+    conn_move(conn, CONN_CONNECTING);
     if (worker->io != NULL) { /* else worker start does it, when there is a clock */
         wait_ms(conn, options->delay_ms);
     }

@@ -271,6 +271,8 @@ int layout_plan(const struct berth_config *config, struct layout *out, struct be
 int server_create_in(struct berth_server **out, const struct berth_config *config,
                      const struct io_backend *backend, void *world, struct berth_error *error);
 int server_start_stepped(struct berth_server *server);
+int server_check_protocol(const struct berth_server *server, const struct berth_protocol *protocol,
+                          struct berth_error *error);
 const struct speaker *speaker_of(struct berth_server *server,
                                  const struct berth_protocol *protocol);
 void server_log(struct berth_server *server, uint64_t now_ns, const char *format, ...);
@@ -305,7 +307,7 @@ void listener_completed(struct worker *worker, const struct io_completion *done)
 struct berth_conn *conn_take(struct worker *worker, const struct speaker *speaker);
 void conn_give(struct berth_conn *conn);
 void conn_opened(struct berth_conn *conn);
-void conn_state(struct berth_conn *conn, enum conn_state to);
+void conn_move(struct berth_conn *conn, enum conn_state to);
 struct berth_conn *conn_of_token(struct worker *worker, uint64_t token);
 uint64_t conn_token(const struct berth_conn *conn, enum io_op op);
 

@@ -93,7 +93,11 @@ void dispatch_resume_waiting(struct worker *worker)
     }
     for (; left > 0 && worker->short_of.count > 0 && chain_can(&worker->pool, SLAB_SMALLEST);
          left--) {
-        resume(LIST_ENTRY(list_take(&worker->short_of), struct berth_conn, held));
+        struct berth_conn *conn = LIST_ENTRY(list_take(&worker->short_of), struct berth_conn, held);
+        resume(conn);
+        if ((conn->flags & CF_BLOCKED_SPACE) == 0) {
+            dispatch_patience_start(worker); /* one that waited was served: there is hope */
+        }
     }
     if (worker->short_of.count == 0) {
         wheel_cancel(&worker->wheel, &worker->space_timer);
@@ -117,44 +121,72 @@ static void call(struct berth_conn *conn, uint32_t count)
     worker->batch_conn = NULL;
 }
 
-/* Hands over a batch. false if it has to wait for room. */
-static bool deliver(struct berth_conn *conn, uint32_t count, uint32_t bytes)
+/* What was cut off the front of some bytes. */
+struct batch {
+    uint32_t messages; /* in worker.batch */
+    size_t bytes;      /* that they cover */
+    struct berth_frame frame;
+    enum berth_frame_verdict verdict; /* on what comes behind them */
+    uint32_t scanned;
+};
+
+/* Room for replies of about the size of what they answer. */
+static bool reserve(struct berth_conn *conn, const struct batch *batch)
 {
-    struct worker *worker = conn->worker;
-    if (chain_reserve(&conn->out, &worker->pool, bytes + count * REPLY_EXTRA) < 0) {
-        dispatch_block_for_space(conn);
-        return false;
-    }
-    if (wheel_is_set(&worker->space_timer)) {
-        dispatch_patience_start(worker); /* somebody was served: the wait is not for nothing */
-    }
-    STAT_ADD(worker, messages_in, count);
+    uint32_t bytes = (uint32_t)batch->bytes + batch->messages * REPLY_EXTRA;
+    return chain_reserve(&conn->out, &conn->worker->pool, bytes) == 0;
+}
+
+static void deliver(struct berth_conn *conn, uint32_t count, uint32_t bytes)
+{
+    STAT_ADD(conn->worker, messages_in, count);
     conn->turn_bytes += bytes;
     conn->turn_messages += count;
     call(conn, count);
-    chain_trim(&conn->out, &worker->pool);
     if (conn->out.bytes > 0) {
         attend(conn);
     }
-    return true;
 }
 
-/* Cuts a batch off the front. A frame that is larger than what a batch looks at is cut alone. */
-static uint32_t cut(struct berth_conn *conn, const uint8_t *bytes, size_t count, size_t *consumed,
-                    struct berth_frame *frame, enum berth_frame_verdict *verdict)
+/* Cuts a batch of at most `max` messages off the front. A frame that is larger than what a batch
+ * looks at is cut alone. */
+static void cut(struct berth_conn *conn, const uint8_t *bytes, size_t count, uint32_t max,
+                struct batch *batch)
 {
     struct worker *worker = conn->worker;
     const struct berth_framing *framing = &conn->speaker->protocol.framing;
     size_t look = count < BATCH_BYTES ? count : BATCH_BYTES;
     size_t scanned = conn->scanned;
-    size_t messages = berth_frame_cut(framing, bytes, look, &scanned, worker->batch, BATCH_MESSAGES,
-                                      consumed, frame, verdict);
-    if (messages == 0 && *verdict == BERTH_FRAME_NEED && look < count) {
-        messages = berth_frame_cut(framing, bytes, count, &scanned, worker->batch, 1, consumed,
-                                   frame, verdict);
+    size_t messages = berth_frame_cut(framing, bytes, look, &scanned, worker->batch, max,
+                                      &batch->bytes, &batch->frame, &batch->verdict);
+    if (messages == 0 && batch->verdict == BERTH_FRAME_NEED && look < count) {
+        messages = berth_frame_cut(framing, bytes, count, &scanned, worker->batch, 1, &batch->bytes,
+                                   &batch->frame, &batch->verdict);
     }
-    conn->scanned = (uint32_t)scanned;
-    return (uint32_t)messages;
+    batch->messages = (uint32_t)messages;
+    batch->scanned = (uint32_t)scanned;
+}
+
+/* Cuts a batch and hands it over, or one message if there is room for the replies to one only.
+ * false if that has to wait. */
+static bool cut_and_deliver(struct berth_conn *conn, const uint8_t *bytes, size_t count,
+                            struct batch *batch)
+{
+    struct worker *worker = conn->worker;
+    cut(conn, bytes, count, BATCH_MESSAGES, batch);
+    if (batch->messages > 1 && !reserve(conn, batch)) {
+        cut(conn, bytes, count, 1, batch);
+    }
+    if (batch->messages > 0 && !reserve(conn, batch)) {
+        dispatch_block_for_space(conn);
+        return false;
+    }
+    conn->scanned = batch->scanned;
+    if (batch->messages > 0) {
+        deliver(conn, batch->messages, (uint32_t)batch->bytes);
+        chain_trim(&conn->out, &worker->pool);
+    }
+    return true;
 }
 
 /* Hands over the whole messages at the front of `bytes`, which it borrows, as long as nothing
@@ -163,25 +195,20 @@ size_t dispatch_bytes(struct berth_conn *conn, const uint8_t *bytes, size_t coun
 {
     size_t done = 0;
     while (done < count && !dispatch_blocked(conn)) {
-        struct berth_frame frame;
-        enum berth_frame_verdict verdict;
-        size_t consumed = 0;
-        uint32_t scanned = conn->scanned;
-        uint32_t messages = cut(conn, bytes + done, count - done, &consumed, &frame, &verdict);
-        if (messages > 0 && !deliver(conn, messages, (uint32_t)consumed)) {
-            conn->scanned = scanned; /* not handed over: the same frames come again */
+        struct batch batch;
+        if (!cut_and_deliver(conn, bytes + done, count - done, &batch)) {
             return done;
         }
-        done += consumed;
+        done += batch.bytes;
         if (conn->state != CONN_OPEN || (conn->flags & CF_CLOSE) != 0) {
             return count;
         }
-        if (verdict == BERTH_FRAME_BAD) {
-            close_refused(conn, &frame);
+        if (batch.verdict == BERTH_FRAME_BAD) {
+            close_refused(conn, &batch.frame);
             return count;
         }
-        if (verdict == BERTH_FRAME_NEED && (messages == 0 || done == count)) {
-            conn->need = frame.need_bytes;
+        if (batch.verdict == BERTH_FRAME_NEED && (batch.messages == 0 || done == count)) {
+            conn->need = batch.frame.need_bytes;
             break;
         }
     }

@@ -33,6 +33,13 @@ void input_drop(struct berth_conn *conn)
     conn->scanned = 0;
 }
 
+/* A piece of the pool, within the share of it that input may have. */
+static uint8_t *input_piece(struct pool *pool, size_t wanted, size_t *got)
+{
+    size_t inputs = pool->used - pool->chains;
+    return inputs + wanted <= POOL_SHARE(pool->bytes) ? pool_take(pool, wanted, got) : NULL;
+}
+
 /* Room for `count` more bytes behind what is held. false when memory is out, with the connection
  * closed; others that held more may have been closed to avoid that. */
 static bool input_grow(struct berth_conn *conn, uint32_t count)
@@ -47,13 +54,13 @@ static bool input_grow(struct berth_conn *conn, uint32_t count)
     }
     size_t wanted = (size_t)conn->input_bytes + count;
     size_t got = 0;
-    uint8_t *piece = pool_take(&worker->pool, wanted, &got);
+    uint8_t *piece = input_piece(&worker->pool, wanted, &got);
     while (piece == NULL) {
         close_largest_input(conn); /* frees at least one piece, or closes this connection */
         if (conn->state != CONN_OPEN) {
             return false;
         }
-        piece = pool_take(&worker->pool, wanted, &got);
+        piece = input_piece(&worker->pool, wanted, &got);
     }
     if (conn->input != NULL) {
         memcpy(piece, conn->input, conn->input_bytes);

@@ -57,7 +57,7 @@ static void *frame_space(struct berth_conn *conn, size_t size, int *err)
     }
     uint32_t bytes = header_bytes + (uint32_t)size + trailer_bytes;
     uint32_t most = worker->server->config.send_max_bytes;
-    if (BERTH_UNLIKELY(bytes > most)) {
+    if (BERTH_UNLIKELY(bytes > most || bytes + SLAB_HEAD > POOL_SHARE(worker->pool.bytes))) {
         return refuse(err, BERTH_E_TOO_LARGE);
     }
     if (BERTH_UNLIKELY(conn->out.bytes > most - bytes)) {

@@ -5,6 +5,7 @@
  * share only the counters that are atomic. berth_server_stop alone may come from anywhere, a signal
  * handler too: it raises a counter and wakes the workers. Nothing here is on the data path.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -185,7 +186,7 @@ static int check_memory(const struct berth_server *server, const struct berth_fr
     return BERTH_OK;
 }
 
-static int check_protocol(struct berth_server *server, const struct berth_protocol *protocol,
+int server_check_protocol(const struct berth_server *server, const struct berth_protocol *protocol,
                           struct berth_error *error)
 {
     if (protocol == NULL) {
@@ -217,7 +218,7 @@ static int check_listen(struct berth_server *server, const struct berth_listen_o
         return error_set(error, BERTH_E_INVALID, 0, "backlog", "backlog is %d; it must be above 0",
                          options->backlog);
     }
-    return check_protocol(server, options->protocol, error);
+    return server_check_protocol(server, options->protocol, error);
 }
 
 int berth_listen(struct berth_server *server, const struct berth_listen_options *options,
@@ -284,7 +285,8 @@ int berth_server_start(struct berth_server *server, struct berth_error *error)
         return BERTH_OK;
     }
     berth_server_wait(server, -1);
-    return error_set(error, BERTH_E_SYSTEM, -result, NULL, "a worker did not start");
+    int code = result == -ENOMEM ? BERTH_E_MEMORY : BERTH_E_SYSTEM;
+    return error_set(error, code, -result, NULL, "a worker did not start");
 }
 
 int server_start_stepped(struct berth_server *server)
@@ -336,8 +338,7 @@ bool berth_server_wait(struct berth_server *server, int64_t timeout_ms)
 /* ---------------------------------------------------------------------------------------- destroy
  */
 
-/* A server that is destroyed before it ran has outgoing connections that nobody will make. */
-static void forget_plans(struct berth_server *server)
+static void destroy_workers(struct berth_server *server)
 {
     for (uint32_t i = 0; i < server->config.workers; i++) {
         struct worker *worker = &server->workers[i];
@@ -352,7 +353,7 @@ void berth_server_destroy(struct berth_server *server)
     if (server == NULL) {
         return;
     }
-    forget_plans(server);
+    destroy_workers(server);
     for (uint32_t i = 0; i < server->listeners_count; i++) {
         io_listener_close(server->backend, server->world, &server->listeners[i]);
     }

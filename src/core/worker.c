@@ -97,9 +97,7 @@ int worker_open(struct worker *worker)
     worker->now_ns = io_now(worker->io);
     wheel_init(&worker->wheel, worker->now_ns);
     atomic_store(&worker->wake, worker->io);
-    current_worker = worker;
     connect_begin_all(worker);
-    current_worker = NULL;
     return 0;
 }
 
@@ -161,7 +159,7 @@ static void sweep(struct worker *worker)
     }
 }
 
-static void cut(struct worker *worker)
+static void cut_all(struct worker *worker)
 {
     worker->phase = WORKER_CUT;
     end_accepting(worker);
@@ -184,7 +182,7 @@ static void look_for_stop(struct worker *worker)
         begin_stopping(worker);
     }
     if (stop >= 2) {
-        cut(worker);
+        cut_all(worker);
     }
 }
 
@@ -242,7 +240,7 @@ static void timer_expired(struct worker *worker, struct wheel_timer *timer)
         admit_resume(worker);
         break;
     case TIMER_STOP:
-        cut(worker);
+        cut_all(worker);
         break;
     case TIMER_SPACE:
         if (worker->short_of.count > 0) {

@@ -33,6 +33,13 @@
 /* Events fetched by one wait. More are fetched by the next: the kernel keeps them. */
 #define EVENTS_MAX 256
 
+/* A reap gives no more once it has received so much: the bytes, and the answers to them, should
+ * still be in the cache when the answers are sent. More is waiting, and the next reap need not ask.
+ */
+#ifndef REAP_BYTES
+#define REAP_BYTES (32u * 1024)
+#endif
+
 #define NS_PER_S  UINT64_C(1000000000)
 #define NS_PER_MS UINT64_C(1000000)
 
@@ -76,14 +83,21 @@ struct epoll_io {
     uint32_t events_count;
     bool listening; /* the listeners are registered */
     bool cancel_accepts;
-    bool waits_ns;     /* epoll_pwait2 is there: 5.11+ */
-    bool dry;          /* the caller held every receive buffer when this reap began */
-    bool skipped_wait; /* the last reap had enough to say without waiting */
+    bool waits_ns;         /* epoll_pwait2 is there: 5.11+ */
+    uint32_t reaped_bytes; /* received by this reap */
+    bool listen_failed;    /* the listeners could not be registered: accepts fail */
+    bool dry;              /* the caller held every receive buffer when this reap began */
+    bool skipped_wait;     /* the last reap had enough to say without waiting */
 };
 
 static struct epoll_io *self(struct io *io)
 {
     return (struct epoll_io *)io;
+}
+
+static bool may_go_on(const struct epoll_io *ep)
+{
+    return io_room(&ep->io) && ep->reaped_bytes < REAP_BYTES;
 }
 
 /* --------------------------------------------------------------------------------- the work list
@@ -189,7 +203,7 @@ static void ep_close(struct io *io)
 static int watch(struct epoll_io *ep, uint32_t sock)
 {
     struct io_sock *s = &ep->io.socks[sock];
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+    struct epoll_event event = {.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                                 .data.u64 = (uint64_t)s->generation << 32 | sock};
     return epoll_ctl(ep->epoll, EPOLL_CTL_ADD, s->fd, &event);
 }
@@ -201,7 +215,9 @@ static void listeners_watch(struct epoll_io *ep)
     for (uint32_t i = 0; i < ep->io.config.listeners_count; i++) {
         struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE,
                                     .data.u64 = DATA_LISTENER | i};
-        (void)epoll_ctl(ep->epoll, EPOLL_CTL_ADD, ep->io.listeners[i].id, &event);
+        if (epoll_ctl(ep->epoll, EPOLL_CTL_ADD, ep->io.listeners[i].id, &event) < 0) {
+            ep->listen_failed = true;
+        }
     }
     ep->listening = true;
 }
@@ -276,6 +292,13 @@ static void finish_cancelled_accepts(struct epoll_io *ep)
     }
     if (io->accepts_busy == 0) {
         ep->cancel_accepts = false;
+    }
+    while (ep->listen_failed && io->accepts_busy != 0 && io_room(io)) {
+        io_complete_accept(io, first_accept(io), -ENOMEM, 0);
+    }
+    if (ep->listen_failed && io->accepts_busy == 0) {
+        ep->listen_failed = false;
+        listeners_forget(ep); /* the next accept tries again */
     }
 }
 
@@ -399,6 +422,7 @@ static void receive_once(struct epoll_io *ep, uint32_t sock)
     } while (got < 0 && errno == EINTR);
     if (got > 0) {
         ep->buffers_count--;
+        ep->reaped_bytes += (uint32_t)got;
         if ((uint32_t)got < io->config.receive_bytes) {
             s->backend_flags &= (uint8_t)~EP_READABLE; /* drained; more is a new edge */
         }
@@ -475,7 +499,7 @@ static void visit_cancelled_send(struct epoll_io *ep, uint32_t sock)
 static void visit_work(struct epoll_io *ep)
 {
     struct io *io = &ep->io;
-    for (uint32_t left = ep->work_count; left > 0 && io_room(io); left--) {
+    for (uint32_t left = ep->work_count; left > 0 && may_go_on(ep); left--) {
         if (ep->buffers_count == 0 && !ep->dry) {
             return; /* those that got none stay in front of those that got one */
         }
@@ -495,7 +519,9 @@ static void visit_work(struct epoll_io *ep)
 static void sock_event(struct epoll_io *ep, uint32_t sock, uint32_t events)
 {
     struct io_sock *s = &ep->io.socks[sock];
-    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+    /* Before the end of the stream, and before urgent data, a receive is short though more is
+     * there. */
+    if ((events & (EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
         s->backend_flags |= EP_READABLE | EP_HUNG_UP;
     } else if ((events & EPOLLIN) != 0) {
         s->backend_flags |= EP_READABLE;
@@ -524,7 +550,7 @@ static void wake_event(struct epoll_io *ep)
 static void handle_events(struct epoll_io *ep)
 {
     struct io *io = &ep->io;
-    while (ep->events_next < ep->events_count && io_room(io)) {
+    while (ep->events_next < ep->events_count && may_go_on(ep)) {
         const struct epoll_event *event = &ep->events[ep->events_next++];
         uint64_t data = event->data.u64;
         if (data == DATA_WAKE) {
@@ -576,6 +602,7 @@ static void ep_reap(struct io *io, uint64_t deadline_ns)
 {
     struct epoll_io *ep = self(io);
     ep->dry = ep->buffers_count == 0;
+    ep->reaped_bytes = 0;
     finish_cancelled_accepts(ep);
     if (!ep->skipped_wait) {
         finish_sends(ep);

@@ -382,12 +382,30 @@ static struct io_completion *next_out(struct io *io)
     return &io->out[io->out_count++];
 }
 
+/* An error of the client's network, not of ours: that one client is gone. */
+static int32_t accept_result(int32_t result)
+{
+    switch (-result) {
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ECONNRESET:
+    case ETIMEDOUT:
+        return -ECONNABORTED;
+    default:
+        return listed(result);
+    }
+}
+
 void io_complete_accept(struct io *io, uint32_t accept, int32_t result, uint8_t listener)
 {
     BERTH_ASSERT((io->accepts_busy & (1u << accept)) != 0); /* law 1 */
     io->accepts_busy &= (uint8_t) ~(1u << accept);
     *next_out(io) = (struct io_completion){
-        .token = io->accept_tokens[accept], .result = listed(result), .listener = listener};
+        .token = io->accept_tokens[accept], .result = accept_result(result), .listener = listener};
 }
 
 void io_complete_connect(struct io *io, uint32_t sock, int32_t result)

@@ -70,24 +70,6 @@ bool uring_accept_cancelling(const struct uring *u, uint64_t code)
            (u->io.accepts_busy & u->accepts_cancelled & (1u << accept)) != 0;
 }
 
-/* accept(2): errors that belong to the network of that one connection. */
-static int32_t accept_error(int32_t result)
-{
-    switch (-result) {
-    case ENETDOWN:
-    case ENOPROTOOPT:
-    case EHOSTDOWN:
-    case ENONET:
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-    case ECONNRESET:
-    case ETIMEDOUT:
-        return -ECONNABORTED;
-    default:
-        return result;
-    }
-}
-
 /* Completes an accept with a descriptor or a negative errno. The descriptor inherited TCP_NODELAY
  * from its listening socket, so it needs no system call here. */
 static void complete(struct uring *u, uint32_t accept, int32_t result, uint32_t listener)
@@ -100,8 +82,6 @@ static void complete(struct uring *u, uint32_t accept, int32_t result, uint32_t 
         } else {
             result = (int32_t)sock;
         }
-    } else {
-        result = accept_error(result);
     }
     io_complete_accept(&u->io, accept, result, (uint8_t)listener);
 }
