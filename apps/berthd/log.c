@@ -1,31 +1,87 @@
 /* The log: who was refused and why, on stderr, at most so many lines a second.
  *
  * Anybody can make a server log by sending it nonsense, so lines about connections are limited and
- * those left out are counted. A connection that ended well leaves no line. Writing is stdio's,
- * which locks; it happens per bad ending, never per message.
+ * those left out are counted. A connection that ended well leaves no line.
+ *
+ * A worker must not wait for whoever reads stderr, so it only puts a line into a ring; a thread of
+ * the log's own writes. A full ring drops the line and counts it. A line costs the worker a lock
+ * and a copy, a few times a second.
  */
 #include "log.h"
 
+#include <pthread.h>
 #include <stdarg.h>
-#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 
 /* Enough to see who is at it; a disk can take it for a year. */
 #define LINES_PER_SECOND 20
 #define NS_PER_S         UINT64_C(1000000000)
 
-static _Atomic uint64_t limit_second;
-static _Atomic uint32_t limit_lines;
-static _Atomic uint64_t left_out;
+/* Lines that may wait to be written: some seconds' worth. */
+#define RING_LINES 128
+#define LINE_BYTES 512
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    char lines[RING_LINES][LINE_BYTES];
+    unsigned first;
+    unsigned count;
+    bool ending;
+    uint64_t left_out;
+    uint64_t second; /* of the limit, and the lines in it */
+    unsigned lines_in_second;
+    pthread_t thread;
+} the_log = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void *write_lines(void *unused)
+{
+    (void)unused;
+    char line[LINE_BYTES];
+    pthread_mutex_lock(&the_log.lock);
+    while (the_log.count > 0 || !the_log.ending) {
+        if (the_log.count == 0) {
+            pthread_cond_wait(&the_log.changed, &the_log.lock);
+            continue;
+        }
+        snprintf(line, sizeof line, "%s", the_log.lines[the_log.first]);
+        the_log.first = (the_log.first + 1) % RING_LINES;
+        the_log.count--;
+        pthread_mutex_unlock(&the_log.lock);
+        fprintf(stderr, "berthd: %s\n", line);
+        pthread_mutex_lock(&the_log.lock);
+    }
+    pthread_mutex_unlock(&the_log.lock);
+    return NULL;
+}
+
+bool log_begin(void)
+{
+    return pthread_create(&the_log.thread, NULL, write_lines, NULL) == 0;
+}
+
+static void put(const char *format, va_list arguments)
+{
+    char text[LINE_BYTES];
+    vsnprintf(text, sizeof text, format, arguments);
+    pthread_mutex_lock(&the_log.lock);
+    if (the_log.count == RING_LINES) {
+        the_log.left_out++;
+    } else {
+        unsigned at = (the_log.first + the_log.count++) % RING_LINES;
+        snprintf(the_log.lines[at], LINE_BYTES, "%s", text);
+        pthread_cond_signal(&the_log.changed);
+    }
+    pthread_mutex_unlock(&the_log.lock);
+}
 
 void log_line(const char *format, ...)
 {
-    char text[512];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    put(format, arguments);
     va_end(arguments);
-    fprintf(stderr, "berthd: %s\n", text); /* one call, one line, whatever the thread */
 }
 
 void log_library(void *context, const char *text)
@@ -37,14 +93,15 @@ void log_library(void *context, const char *text)
 static bool within_limit(const struct berth_conn *conn)
 {
     uint64_t second = berth_conn_now_ns(conn) / NS_PER_S;
-    if (atomic_exchange(&limit_second, second) != second) {
-        atomic_store(&limit_lines, 0);
+    pthread_mutex_lock(&the_log.lock);
+    if (the_log.second != second) {
+        the_log.second = second;
+        the_log.lines_in_second = 0;
     }
-    if (atomic_fetch_add(&limit_lines, 1) < LINES_PER_SECOND) {
-        return true;
-    }
-    atomic_fetch_add(&left_out, 1);
-    return false;
+    bool within = the_log.lines_in_second++ < LINES_PER_SECOND;
+    the_log.left_out += within ? 0 : 1;
+    pthread_mutex_unlock(&the_log.lock);
+    return within;
 }
 
 static const char *peer_text(const struct berth_conn *conn, char *out, size_t bytes)
@@ -80,8 +137,13 @@ void log_reply_failed(struct berth_conn *conn, int err)
 
 void log_end(void)
 {
-    uint64_t count = atomic_load(&left_out);
-    if (count > 0) {
-        log_line("%llu more lines about connections were left out", (unsigned long long)count);
+    pthread_mutex_lock(&the_log.lock);
+    uint64_t left_out = the_log.left_out;
+    the_log.ending = true;
+    pthread_cond_signal(&the_log.changed);
+    pthread_mutex_unlock(&the_log.lock);
+    pthread_join(the_log.thread, NULL);
+    if (left_out > 0) {
+        fprintf(stderr, "berthd: %llu more lines were left out\n", (unsigned long long)left_out);
     }
 }

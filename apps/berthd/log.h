@@ -2,9 +2,15 @@
 #ifndef BERTHD_LOG_H
 #define BERTHD_LOG_H
 
+#include <stdbool.h>
+
 #include <berth/berth.h>
 
-/* A line. Any thread. */
+/* Starts the thread that writes; false if the system has none. Signals must be blocked before, so
+ * that it takes none. */
+bool log_begin(void);
+
+/* A line. Any thread; never waits for whoever reads stderr. */
 void log_line(const char *format, ...);
 
 /* The library's own lines (berth_config.on_log). */
@@ -16,7 +22,7 @@ void log_closed(struct berth_conn *conn, enum berth_reason reason);
 /* A reply could not be queued; the connection is closed for it. */
 void log_reply_failed(struct berth_conn *conn, int err);
 
-/* Says how many lines were left out, if any were. At the end. */
+/* Writes what waits, says how many lines were left out, and ends the thread. */
 void log_end(void);
 
 #endif

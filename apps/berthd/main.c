@@ -150,7 +150,6 @@ static int run(const struct options *options, const sigset_t *signals)
     }
     serve(server, signals);
     print_summary(server);
-    log_end();
     berth_server_destroy(server);
     return EXIT_SUCCESS;
 }
@@ -173,6 +172,12 @@ int main(int argc, char **argv)
     sigaddset(&signals, SIGINT);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     setvbuf(stdout, NULL, _IOLBF, 0); /* whoever reads our lines through a pipe waits for them */
+    if (!log_begin()) {
+        fprintf(stderr, "berthd: no thread for the log\n");
+        return EXIT_FAILURE;
+    }
     raise_descriptor_limit(&options);
-    return run(&options, &signals);
+    int status = run(&options, &signals);
+    log_end();
+    return status;
 }

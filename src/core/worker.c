@@ -171,12 +171,17 @@ static void cut_all(struct worker *worker)
     }
 }
 
+static bool stop_unseen(const struct worker *worker)
+{
+    return atomic_load_explicit(&worker->server->stop, memory_order_acquire) != worker->stop_seen;
+}
+
 static void look_for_stop(struct worker *worker)
 {
-    uint32_t stop = atomic_load_explicit(&worker->server->stop, memory_order_acquire);
-    if (BERTH_LIKELY(stop == worker->stop_seen)) {
+    if (BERTH_LIKELY(!stop_unseen(worker))) {
         return;
     }
+    uint32_t stop = atomic_load_explicit(&worker->server->stop, memory_order_acquire);
     worker->stop_seen = stop;
     if (worker->phase == WORKER_RUNNING) {
         begin_stopping(worker);
@@ -290,14 +295,14 @@ bool worker_turn(struct worker *worker, bool wait)
 {
     BERTH_ASSERT(worker->phase != WORKER_ENDED);
     current_worker = worker;
-    look_for_stop(worker);
     bool receivable = worker->parked.count > 0 && io_leases_free(worker->io) > 0;
     bool busy = receivable || worker->again.count > 0 || worker->attend.count > 0 ||
-                looks_for_more(worker) || !wait;
+                looks_for_more(worker) || stop_unseen(worker) || !wait;
     uint64_t deadline = busy ? 0 : wheel_next_ns(&worker->wheel);
     uint32_t count = io_reap(worker->io, worker->completions, TURN_COMPLETIONS, deadline);
     worker->now_ns = io_now(worker->io);
     worker->turn++;
+    look_for_stop(worker);
     dispatch_resume_waiting(worker);
     for (uint32_t i = 0; i < count; i++) {
         completed(worker, &worker->completions[i]);

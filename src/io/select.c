@@ -20,6 +20,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "io/backend.h"
 #include "io/uring.h"
 
@@ -478,15 +479,41 @@ static const char *try_uring(int *error)
     return failure;
 }
 
+struct outcome {
+    const char *failure; /* NULL: passed */
+    int error;
+};
+
+static void *run_trial(void *argument)
+{
+    struct outcome *outcome = argument;
+    outcome->failure = try_uring(&outcome->error);
+    return NULL;
+}
+
+/* On a thread of its own: the kernel takes the trial's ring apart some time later, in the thread
+ * that made it, and that would interrupt whatever system call the program is in by then. */
+static struct outcome try_uring_apart(void)
+{
+    struct outcome outcome = {.failure = "a thread for the self-test"};
+    pthread_t thread;
+    int result = thread_start(&thread, "berth-trial", run_trial, &outcome);
+    if (result != 0) {
+        outcome.error = -result;
+        return outcome;
+    }
+    pthread_join(thread, NULL);
+    return outcome;
+}
+
 const struct io_backend *io_select(enum io_choice choice, char *why, size_t why_bytes)
 {
     if (choice == IO_CHOOSE_EPOLL) {
         say(why, why_bytes, "backend epoll: asked for");
         return &io_backend_epoll;
     }
-    int error;
-    const char *failure = try_uring(&error);
-    if (failure == NULL) {
+    struct outcome outcome = try_uring_apart();
+    if (outcome.failure == NULL) {
         struct utsname name;
         say(why, why_bytes,
             "backend uring: kernel %s passed the self-test (deferred task work, buffer ring, "
@@ -495,8 +522,10 @@ const struct io_backend *io_select(enum io_choice choice, char *why, size_t why_
         return &io_backend_uring;
     }
     char text[64];
-    const char *reason = error == 0 ? "wrong result" : strerror_r(-error, text, sizeof text);
+    const char *reason =
+        outcome.error == 0 ? "wrong result" : strerror_r(-outcome.error, text, sizeof text);
     bool automatic = choice == IO_CHOOSE_AUTO;
-    say(why, why_bytes, "backend %s: %s: %s", automatic ? "epoll" : "uring", failure, reason);
+    say(why, why_bytes, "backend %s: %s: %s", automatic ? "epoll" : "uring", outcome.failure,
+        reason);
     return automatic ? &io_backend_epoll : NULL;
 }

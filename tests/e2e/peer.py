@@ -109,23 +109,25 @@ class Stream:
 
     def __init__(self, sock):
         self.sock = sock
-        self.bytes = b""
+        self.bytes = bytearray()
         self.at = 0
 
     def take(self, count, begins=False):
         """Exactly `count` bytes. If the stream may end here because a reply begins,
         EndOfStream says so; anywhere else its end is an error."""
+        if len(self.bytes) - self.at < count:
+            del self.bytes[: self.at]
+            self.at = 0
         while len(self.bytes) - self.at < count:
             piece = self.sock.recv(262144)
             if not piece:
-                rest = len(self.bytes) - self.at
+                rest = len(self.bytes)
                 if begins and rest == 0:
                     raise EndOfStream
                 raise AssertionError(f"the stream ended inside a reply, {count - rest} bytes early")
-            self.bytes = self.bytes[self.at :] + piece
-            self.at = 0
+            self.bytes += piece
         self.at += count
-        return self.bytes[self.at - count : self.at]
+        return bytes(self.bytes[self.at - count : self.at])
 
     def holds_bytes(self):
         return self.at < len(self.bytes)

@@ -4,6 +4,8 @@ does not burn the CPU meanwhile."""
 import select
 import time
 
+import pytest
+
 from peer import QUIET, readable, read_first_replies
 
 HELLO = b"hello"
@@ -24,8 +26,10 @@ def serve_until_full(clients):
     return served, waiting
 
 
-def test_out_of_descriptors_the_others_wait(berthd):
-    server = berthd("--max-connections", 1000, limits={"RLIMIT_NOFILE": DESCRIPTORS})
+@pytest.mark.parametrize("workers", [1, 3])
+def test_out_of_descriptors_the_others_wait(berthd, workers):
+    server = berthd("--max-connections", 1000, workers=workers,
+                    limits={"RLIMIT_NOFILE": DESCRIPTORS})
     clients = server.crowd(CLIENTS)
     for client in clients:
         client.send_messages(HELLO)

@@ -78,8 +78,9 @@ def test_nothing_follows_the_last_reply(server):
 
 
 def test_what_ended_is_free_again(berthd):
-    """Every kind of end gives its place back: with a limit of 2, three times over."""
-    server = berthd("--max-connections", 2)
+    """Every kind of end gives its place and its descriptor back: 200 connections one after the
+    other where 2 are allowed, and 40 descriptors."""
+    server = berthd("--max-connections", 2, limits={"RLIMIT_NOFILE": 40})
 
     def by_close(client):
         client.close()
@@ -98,8 +99,8 @@ def test_what_ended_is_free_again(berthd):
         client.read_end()
         client.close()
 
-    for end in 3 * [by_close, by_reset, by_half_close, by_bad_length]:
+    for end in 25 * [by_close, by_reset, by_half_close, by_bad_length]:
         for client in server.crowd(2):
             client.ask(b"hello")
             end(client)
-    assert server.stop().connections == 24
+    assert server.stop().connections == 200

@@ -3,11 +3,12 @@
 import random
 import signal
 import threading
+import time
 
 import pytest
 
 from conftest import run
-from peer import EndOfStream, read_first_replies
+from peer import PATIENCE, Client, EndOfStream, read_first_replies
 
 pytestmark = pytest.mark.full
 
@@ -34,8 +35,9 @@ def test_ten_thousand_connections_that_are_reset_at_once(berthd):
     server.connect().ask(b"still there")
 
 
-def test_ten_thousand_connections_at_once(berthd):
-    """Two source addresses: one has some 14,000 fast ports for a destination."""
+def test_nine_thousand_connections_at_once(berthd):
+    """Fewer than half of the 20,000 descriptors that a process often may have, as each of the two
+    programs needs one for each."""
     server = berthd("--max-connections", 9000, workers=2)
     clients = server.crowd(9000)
     for client in clients:
@@ -96,6 +98,90 @@ def test_a_stop_at_any_moment(berthd, seed):
     assert failures == [], f"seed {seed}"
     assert server.wait() == 0
     assert server.summary().messages == sum(seen), f"seed {seed}"
+
+
+class Visitor(threading.Thread):
+    """Visits the server 30 times, each time with another way to behave."""
+
+    def __init__(self, server, seed, largest):
+        super().__init__(daemon=True)
+        self.server, self.largest = server, largest
+        self.rng, self.failure = random.Random(seed), None
+
+    def run(self):
+        try:
+            for _ in range(30):
+                client = Client(self.server.address())
+                self.rng.choice([self.ask, self.end, self.reset, self.lie, self.dribble])(client)
+                client.close()
+        except Exception as failure:
+            self.failure = failure
+
+    def messages(self):
+        count, most = self.rng.randrange(1, 60), self.rng.choice([8, self.largest])
+        return [self.rng.randbytes(self.rng.randrange(most)) for _ in range(count)]
+
+    def ask(self, client):
+        for _ in range(self.rng.randrange(1, 5)):
+            client.ask(*self.messages())
+
+    def end(self, client):
+        messages = self.messages()
+        client.send_messages(*messages)
+        if self.rng.random() < 0.5:
+            client.send(client.framing.encode(b"never whole")[: self.rng.randrange(1, 14)])
+        client.half_close()
+        client.read_replies(*messages)
+        client.read_end()
+
+    def reset(self, client):
+        stream = b"".join(map(client.framing.encode, self.messages()))
+        client.send(stream[: self.rng.randrange(len(stream))])
+        client.reset()
+
+    def lie(self, client):
+        messages = self.messages()
+        client.send(b"".join(map(client.framing.encode, messages)) + b"\0\0\0\x80noise")
+        client.read_replies(*messages)
+        client.read_end()
+
+    def dribble(self, client):
+        messages = self.messages()[:5]
+        for byte in b"".join(map(client.framing.encode, messages))[:200]:
+            client.send(bytes([byte]))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_visitors_of_every_kind(berthd, seed):
+    """20 clients at a time, 8 places, buffers of all sizes; who behaves is served rightly."""
+    rng = random.Random(seed)
+    size = rng.choice([1, 3, 25, 4096, 65536, 73728])
+    largest = 300 if size < 100 else 20_000
+    server = berthd("--max-connections", 8, "--buffer-size", size, workers=rng.choice([1, 3]))
+    visitors = [Visitor(server, seed * 100 + number, largest) for number in range(20)]
+    for visitor in visitors:
+        visitor.start()
+    for visitor in visitors:
+        visitor.join(PATIENCE)
+    assert [visitor.failure for visitor in visitors] == [None] * 20, f"seed {seed}"
+    server.connect().ask(b"still there")
+    summary = server.stop()
+    assert summary.connections == 601
+    assert summary.most <= 8
+
+
+def test_a_client_that_does_not_read_cannot_hold_the_end_up(berthd):
+    """stop_timeout_ms: 5 seconds."""
+    server = berthd("--max-message", 65536)
+    client = server.connect(receive_buffer=4096)
+    client.sock.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        while True:
+            client.send_messages(bytes(65536))
+    begin = time.monotonic()
+    server.send(signal.SIGTERM)
+    assert server.process.wait(10) == 0
+    assert time.monotonic() - begin < 7
 
 
 def test_eight_thousand_connections_of_berthload(berthd, backend):

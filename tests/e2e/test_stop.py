@@ -99,6 +99,17 @@ def test_a_client_that_stays_is_cut_after_a_while(server):
     assert server.wait() == 0
 
 
+def test_a_client_inside_a_message_gets_a_clean_end(server):
+    """M2.9"""
+    client = server.connect()
+    client.ask(HELLO)
+    client.send(client.framing.encode(HELLO)[:7])
+    server.send(signal.SIGTERM)
+    client.read_end()
+    client.close()
+    assert server.wait() == 0
+
+
 def test_clients_that_wait_are_served_before_the_end(berthd):
     server = berthd("--max-connections", 2)
     inside = server.crowd(2)
@@ -119,6 +130,22 @@ def test_clients_that_wait_are_served_before_the_end(berthd):
         waiting.remove(served)
     assert server.wait() == 0
     assert server.summary().connections == 7
+
+
+def test_a_second_signal_cuts_those_who_do_not_read(berthd):
+    """More replies than the system's buffers hold; the first signal alone would wait 5 seconds."""
+    server = berthd("--max-message", 65536)
+    client = server.connect(receive_buffer=4096)
+    client.sock.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        while True:
+            client.send_messages(bytes(65536))
+    other = server.connect()
+    other.ask(HELLO)
+    server.send(signal.SIGTERM)
+    other.read_end()
+    server.send(signal.SIGTERM)
+    assert server.wait() == 0
 
 
 def test_a_second_signal_ends_it_at_once(server):

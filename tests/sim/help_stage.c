@@ -15,6 +15,7 @@
 #define STEPS_MAX    4000000
 #define IDLE_MAX     100000 /* steps without progress: nobody is that lazy, no world that slow */
 #define ALARM_NS     20000  /* how soon a peer that rests acts again, as quick as the world */
+#define DOZE_MAX     200    /* reaps: some wait for the workers' patience to end */
 #define POOL_BYTES   (1u << 20)
 #define MESSAGE_MOST 1500
 
@@ -295,12 +296,15 @@ void stage_draw(struct stage *stage, uint64_t seed, enum stage_kind kind)
             peer->leaves = LEAVES_LAST;
         }
     }
+    stage->dozes = dice_one_in(&stage->dice, 2);
     stage->stop_at_step = UINT64_MAX;
     stage->cut_at_step = UINT64_MAX;
     if (kind == STAGE_STOPPED) {
-        stage->stop_at_step = dice_below(&stage->dice, 1500);
-        stage->cut_at_step = dice_one_in(&stage->dice, 3)
-                                 ? stage->stop_at_step + dice_below(&stage->dice, 100)
+        static const uint32_t late[] = {60, 200, 4000};
+        stage->stop_at_step = dice_below(&stage->dice, late[dice_below(&stage->dice, 3)]);
+        uint32_t soon = dice_one_in(&stage->dice, 2) ? 5 : 100;
+        stage->cut_at_step = dice_one_in(&stage->dice, 2)
+                                 ? stage->stop_at_step + 1 + dice_below(&stage->dice, soon)
                                  : UINT64_MAX;
     }
 }
@@ -327,6 +331,12 @@ void stage_open(struct stage *stage)
         stage_fail(stage, "listen: %s", error.text);
     }
     assert_int_equal(server_start_stepped(stage->server), 0);
+    struct io_config config = {.world = stage->world,
+                               .socks_max = 1,
+                               .receive_base = stage->clock_buffers,
+                               .receive_bytes = 1,
+                               .receive_count = 2};
+    assert_int_equal(io_open(&io_backend_sim, &config, &stage->clock), 0);
     stage->workers_left = stage->config.workers;
 }
 
@@ -375,6 +385,21 @@ static void step_peers(struct stage *stage)
     }
 }
 
+/* Lets time pass while no worker is stepped, as if the system ran others: what falls due meanwhile
+ * then comes to a worker in one turn. */
+static void doze(struct stage *stage)
+{
+    uint64_t most =
+        stage->options.delay_mean_ns > ALARM_NS ? stage->options.delay_mean_ns : ALARM_NS;
+    uint64_t until_ns =
+        sim_world_now(stage->world) + 1 + dice_below(&stage->dice, 8 * (uint32_t)most);
+    sim_world_alarm(stage->world, until_ns);
+    for (uint32_t i = 0; i < DOZE_MAX && sim_world_now(stage->world) < until_ns; i++) {
+        struct io_completion none;
+        assert_int_equal(io_reap(stage->clock, &none, 1, IO_FOREVER), 0);
+    }
+}
+
 /* Whether nobody has anything more to say or to hear before the server stops. */
 static bool all_through(const struct stage *stage)
 {
@@ -396,6 +421,7 @@ static void maybe_stop(struct stage *stage)
     if (wanted) {
         stage_note(stage, "stop");
         berth_server_stop(stage->server);
+        stage->stop_ns = stage->stops == 0 ? sim_world_now(stage->world) : stage->stop_ns;
         stage->stops++;
         stage->progress++;
     }
@@ -413,6 +439,9 @@ void stage_play(struct stage *stage)
             index = (index + 1) % stage->config.workers;
         }
         step_worker(stage, index);
+        if (stage->dozes && dice_one_in(&stage->dice, 6)) {
+            doze(stage);
+        }
         step_peers(stage);
         idle = stage->progress == seen ? idle + 1 : 0;
         seen = stage->progress;
@@ -433,8 +462,12 @@ static void check_account(struct stage *stage)
     assert_int_equal(stats.refused, 0);
     assert_true(stats.connections_most <= stage->config.connections_max);
     assert_int_equal(atomic_load(&stage->server->permits), stage->config.connections_max);
+    if (sim_world_now(stage->world) - stage->stop_ns >= DAY_MS * NS_PER_MS) {
+        stage_fail(stage, "the stop ended only by its deadline");
+    }
     for (uint32_t w = 0; w < stage->config.workers; w++) {
         assert_int_equal(stage->server->workers[w].pool.used, 0);
+        assert_int_equal(stage->server->workers[w].pool.chains, 0);
         assert_int_equal(stage->server->workers[w].slots.used, 0);
     }
     for (uint32_t i = 0; i < stage->visits_count; i++) {
@@ -451,17 +484,10 @@ static void check_account(struct stage *stage)
 /* Those who still waited when the server ended are reset by the end of its listener. */
 static void dismiss_peers(struct stage *stage)
 {
-    uint8_t buffers[2];
-    struct io_config config = {.world = stage->world,
-                               .socks_max = 1,
-                               .receive_base = buffers,
-                               .receive_bytes = 1,
-                               .receive_count = 2};
-    struct io *clock;
     struct io_completion none;
-    assert_int_equal(io_open(&io_backend_sim, &config, &clock), 0);
     for (uint32_t step = 0; stage->peers_over < stage->peers_count; step++) {
-        assert_int_equal(io_reap(clock, &none, 1, sim_world_now(stage->world) + 1000000000), 0);
+        uint64_t second_ns = sim_world_now(stage->world) + 1000 * NS_PER_MS;
+        assert_int_equal(io_reap(stage->clock, &none, 1, second_ns), 0);
         for (uint32_t i = 0; i < stage->peers_count; i++) {
             peer_act(stage, &stage->peers[i]);
         }
@@ -469,7 +495,7 @@ static void dismiss_peers(struct stage *stage)
             stage_fail(stage, "a peer does not end after the server has");
         }
     }
-    io_close_all(clock);
+    io_close_all(stage->clock);
 }
 
 void stage_close(struct stage *stage)

@@ -120,6 +120,9 @@ struct stage {
 
     struct sim_world *world;
     struct berth_server *server;
+    struct io *clock; /* an io of nobody, which makes time pass */
+    uint8_t clock_buffers[2];
+    bool dozes; /* time passes now and then while no worker is stepped */
     struct berth_address address;
     bool ended[STAGE_WORKERS_MAX];
     uint32_t workers_left;
@@ -136,6 +139,7 @@ struct stage {
     uint64_t steps;
     uint64_t stop_at_step; /* STOPPED: when; UINT64_MAX: when all are through */
     uint64_t cut_at_step;
+    uint64_t stop_ns;  /* when the server was told to stop */
     uint64_t alarm_ns; /* the last alarm that was set for a peer */
     uint64_t progress; /* anything that anybody did */
     uint32_t stops;

@@ -4,3 +4,19 @@ foreach(keeper IN ITEMS check_layers check_style)
     COMMAND ${BERTH_PYTHON} ${PROJECT_SOURCE_DIR}/tools/${keeper} --self-test)
   set_tests_properties(tools.${keeper} PROPERTIES TIMEOUT ${TEST_SECONDS})
 endforeach()
+
+# What the texts say of the programs, held against the programs.
+add_test(NAME tools.check_docs
+  COMMAND ${BERTH_PYTHON} ${PROJECT_SOURCE_DIR}/tools/check_docs --self-test
+    ${CMAKE_BINARY_DIR}/bin)
+set_tests_properties(tools.check_docs PROPERTIES TIMEOUT ${TEST_SECONDS})
+
+# Installs into an empty folder and builds small programs from there, some of them with CMake.
+separate_arguments(INSTALL_FLAGS UNIX_COMMAND "${CMAKE_C_FLAGS}")
+if(BERTH_SANITIZE)
+  list(APPEND INSTALL_FLAGS -fsanitize=${BERTH_SANITIZE})
+endif()
+add_test(NAME tools.install
+  COMMAND ${BERTH_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/install.py ${PROJECT_SOURCE_DIR}
+    ${CMAKE_BINARY_DIR} ${CMAKE_BINARY_DIR}/installed ${CMAKE_C_COMPILER} ${INSTALL_FLAGS})
+set_tests_properties(tools.install PROPERTIES TIMEOUT 30 SKIP_RETURN_CODE 77)

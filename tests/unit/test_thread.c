@@ -1,0 +1,105 @@
+/* Threads and latches: a name and no signals for the thread, and waits that end when they should.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/thread.h"
+
+struct report {
+    struct latch go;
+    struct latch done;
+    char name[32];
+    sigset_t mask;
+};
+
+static void *run(void *argument)
+{
+    struct report *report = argument;
+    (void)latch_wait(&report->go, 1, -1);
+    pthread_sigmask(SIG_BLOCK, NULL, &report->mask);
+    (void)pthread_getname_np(pthread_self(), report->name, sizeof report->name);
+    latch_add(&report->done);
+    return report;
+}
+
+static void a_thread_has_a_name_and_no_signals(void **state)
+{
+    (void)state;
+    struct report report = {.name = ""};
+    sigset_t before;
+    sigset_t after;
+    pthread_t thread;
+    void *result = NULL;
+    latch_init(&report.go);
+    latch_init(&report.done);
+    pthread_sigmask(SIG_BLOCK, NULL, &before);
+    assert_int_equal(thread_start(&thread, "berth-test", run, &report), 0);
+    pthread_sigmask(SIG_BLOCK, NULL, &after);
+    assert_false(latch_wait(&report.done, 1, 1)); /* it waits for go */
+    latch_add(&report.go);
+    assert_true(latch_wait(&report.done, 1, 10000));
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_ptr_equal(result, &report);
+    assert_string_equal(report.name, "berth-test");
+    for (int signal = 1; signal < 32; signal++) {
+        assert_int_equal(sigismember(&before, signal), sigismember(&after, signal));
+        if (signal != SIGKILL && signal != SIGSTOP) {
+            assert_int_equal(sigismember(&report.mask, signal), 1);
+        }
+    }
+    latch_fini(&report.go);
+    latch_fini(&report.done);
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void a_latch_waits_its_time_and_no_less(void **state)
+{
+    (void)state;
+    struct latch latch;
+    latch_init(&latch);
+    assert_true(latch_wait(&latch, 0, -1));
+    assert_false(latch_wait(&latch, 1, 0));
+    uint64_t begin_ms = now_ms();
+    assert_false(latch_wait(&latch, 1, 30));
+    assert_true(now_ms() - begin_ms >= 29);
+    latch_add(&latch);
+    latch_add(&latch);
+    assert_true(latch_wait(&latch, 1, 0));
+    assert_true(latch_wait(&latch, 2, -1));
+    assert_false(latch_wait(&latch, 3, 0));
+    latch_fini(&latch);
+}
+
+static void there_is_a_cpu(void **state)
+{
+    (void)state;
+    cpu_set_t set;
+    assert_int_equal(sched_getaffinity(0, sizeof set, &set), 0);
+    assert_int_equal(thread_cpus(), CPU_COUNT(&set));
+    assert_true(thread_cpus() >= 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_thread_has_a_name_and_no_signals),
+        cmocka_unit_test(a_latch_waits_its_time_and_no_less),
+        cmocka_unit_test(there_is_a_cpu),
+    };
+    return cmocka_run_group_tests_name("thread", tests, NULL, NULL);
+}
