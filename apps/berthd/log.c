@@ -25,6 +25,8 @@
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    pthread_cond_t idle; /* nothing waits, and nothing is being written */
+    bool writing;
     char lines[RING_LINES][LINE_BYTES];
     unsigned first;
     unsigned count;
@@ -33,7 +35,9 @@ static struct {
     uint64_t second; /* of the limit, and the lines in it */
     unsigned lines_in_second;
     pthread_t thread;
-} the_log = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+} the_log = {.lock = PTHREAD_MUTEX_INITIALIZER,
+             .changed = PTHREAD_COND_INITIALIZER,
+             .idle = PTHREAD_COND_INITIALIZER};
 
 static void *write_lines(void *unused)
 {
@@ -48,9 +52,12 @@ static void *write_lines(void *unused)
         snprintf(line, sizeof line, "%s", the_log.lines[the_log.first]);
         the_log.first = (the_log.first + 1) % RING_LINES;
         the_log.count--;
+        the_log.writing = true;
         pthread_mutex_unlock(&the_log.lock);
         fprintf(stderr, "berthd: %s\n", line);
         pthread_mutex_lock(&the_log.lock);
+        the_log.writing = false;
+        pthread_cond_signal(&the_log.idle);
     }
     pthread_mutex_unlock(&the_log.lock);
     return NULL;
@@ -88,6 +95,15 @@ void log_library(void *context, const char *text)
 {
     (void)context;
     log_line("%s", text);
+}
+
+void log_flush(void)
+{
+    pthread_mutex_lock(&the_log.lock);
+    while (the_log.count > 0 || the_log.writing) {
+        pthread_cond_wait(&the_log.idle, &the_log.lock);
+    }
+    pthread_mutex_unlock(&the_log.lock);
 }
 
 static bool within_limit(const struct berth_conn *conn)

@@ -13,6 +13,9 @@ bool log_begin(void);
 /* A line. Any thread; never waits for whoever reads stderr. */
 void log_line(const char *format, ...);
 
+/* Waits until everything said so far is written: at start, so that lines stand in order. */
+void log_flush(void);
+
 /* The library's own lines (berth_config.on_log). */
 void log_library(void *context, const char *text);
 

@@ -110,6 +110,7 @@ static int listen_all(struct berth_server *server, const struct options *options
             return result;
         }
         char text[BERTH_ADDRESS_TEXT_BYTES];
+        log_flush();
         printf("listening on %s\n", berth_address_format(&bound, text, sizeof text));
     }
     return BERTH_OK;

@@ -246,6 +246,9 @@ static void send_messages(struct conn *conn, uint32_t count, uint64_t now)
         number_message(requests + i * stride + HEADER, conn->sent + i);
     }
     conn->sent += count;
+    if (option.pipeline == 0) {
+        abort(); /* refused where the options are read */
+    }
     uint32_t last = (conn->batch_first + conn->batch_count++) % option.pipeline;
     conn->batches[last] = (struct batch){.at_ns = now, .count = count};
     ssize_t sent = 0;

@@ -36,9 +36,7 @@
 /* A reap gives no more once it has received so much: the bytes, and the answers to them, should
  * still be in the cache when the answers are sent. More is waiting, and the next reap need not ask.
  */
-#ifndef REAP_BYTES
-#define REAP_BYTES (32u * 1024)
-#endif
+#define REAP_BYTES (16u * 1024)
 
 #define NS_PER_S  UINT64_C(1000000000)
 #define NS_PER_MS UINT64_C(1000000)

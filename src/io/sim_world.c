@@ -122,7 +122,7 @@ struct sim_options sim_options_swarm(uint64_t seed)
 
 void sim_world_options(struct sim_world *world, const struct sim_options *options)
 {
-    world->options = options == NULL ? (struct sim_options){0} : *options;
+    world->options = options != NULL ? *options : (struct sim_options){0};
     if (world->options.delay_mean_ns == 0) {
         world->options.delay_mean_ns = SIM_DELAY_MEAN_NS;
     }

@@ -160,7 +160,7 @@ void *sim_grow(void *array, uint32_t *room, uint32_t count, size_t item);
 /* Listeners. */
 int sim_listen(void *world, const struct berth_address *address, int backlog,
                struct io_listener *out);
-void sim_listener_close(void *world, struct io_listener *listener);
+void sim_listener_close(void *world_of, struct io_listener *closing);
 uint32_t sim_listener_take(struct sim_listener *listener); /* the first that waits; >= 1 does */
 
 /* Ends. sim_connect returns the client's. */
@@ -183,7 +183,7 @@ bool sim_io_has_turn(const struct sim_io *sim);
 
 /* In sim.c: something changed at this end, or for this io's accepts; operations in flight there
  * that can go on now are put in the io's heap. */
-void sim_end_changed(struct sim_world *world, uint32_t end);
+void sim_end_changed(struct sim_world *world, uint32_t at);
 void sim_accepts_changed(struct sim_io *sim);
 
 #endif

@@ -1,6 +1,6 @@
 # End-to-end tests: the real programs against a peer written in Python (tests/e2e/peer.py).
-# tests/e2e/test_<noun>.py becomes the tests  e2e.<noun>.epoll  and  e2e.<noun>.uring,  or  e2e.<noun>
-# if it has nothing to do with a backend. They need pytest, which Debian calls python3-pytest.
+# tests/e2e/test_<noun>.py becomes the tests  e2e.<noun>.epoll  and  e2e.<noun>.uring,  or
+# e2e.<noun>  if it has nothing to do with a backend. They need pytest, Debian's python3-pytest.
 execute_process(COMMAND ${BERTH_PYTHON} -m pytest --version RESULT_VARIABLE E2E_NO_PYTEST
   OUTPUT_QUIET ERROR_QUIET)
 if(E2E_NO_PYTEST OR NOT TARGET berthd OR NOT TARGET berthload)
@@ -24,9 +24,11 @@ function(berth_e2e_test name source backends)
   if(patience GREATER 60)
     set(patience 60)
   endif()
+  set(environment BERTH_BIN=${CMAKE_BINARY_DIR}/bin BERTH_BACKENDS=${backends}
+    BERTH_SANITIZE=${BERTH_SANITIZE} BERTH_TEST_SECONDS=${patience})
   add_test(NAME ${name} COMMAND ${BERTH_PYTHON} -B -m pytest -q -p no:cacheprovider ${source})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${seconds} SKIP_RETURN_CODE 77 ENVIRONMENT
-    "BERTH_BIN=${CMAKE_BINARY_DIR}/bin;BERTH_BACKENDS=${backends};BERTH_SANITIZE=${BERTH_SANITIZE};BERTH_TEST_SECONDS=${patience}")
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${seconds} SKIP_RETURN_CODE 77
+    ENVIRONMENT "${environment}")
   set(labels e2e)
   if(noun IN_LIST E2E_SERIAL)
     set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)

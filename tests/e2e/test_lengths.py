@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from conftest import SANITIZED
-from peer import readable
+from peer import PATIENCE, readable
 
 MAXIMUM = 65536
 WRONG = {
@@ -97,6 +97,6 @@ def test_a_length_in_pieces_is_refused_when_it_is_whole(server):
     client.sock.setblocking(False)
     with pytest.raises(BlockingIOError):
         client.sock.recv(1, socket.MSG_PEEK)
-    client.sock.settimeout(4)
+    client.sock.settimeout(PATIENCE)
     client.send(b"\xff")
     client.read_end()

@@ -90,15 +90,6 @@ def test_idle_connections_do_not_hold_the_end_up(server, number):
     assert server.wait() == 0
 
 
-def test_a_client_that_stays_is_cut_after_a_while(server):
-    """linger_timeout_ms: 2 seconds."""
-    client = server.connect()
-    client.ask(HELLO)
-    server.send(signal.SIGTERM)
-    client.read_end()
-    assert server.wait() == 0
-
-
 def test_a_client_inside_a_message_gets_a_clean_end(server):
     """M2.9"""
     client = server.connect()
