@@ -151,8 +151,10 @@ struct berth_config {
     /* The most bytes of one send operation, 1 to 1 GiB; default 256 KiB. */
     uint32_t send_bytes;
 
-    /* While more than send_high_bytes wait to be sent on a connection, it is not read; below
-     * send_low_bytes it is read again. Default 256 KiB and 64 KiB. */
+    /* While more than send_high_bytes wait to be sent on a connection, its messages are not handed
+     * over, and soon it is not read; below send_low_bytes it goes on. Default 256 KiB and 64 KiB.
+     * Where both ends hold back so, they can wait for each other: a client that keeps much on its
+     * way sets this above what it keeps. */
     uint32_t send_high_bytes;
     uint32_t send_low_bytes;
 
