@@ -40,7 +40,8 @@
 #define POOL_BYTES_MIN         MIB /* the replies to a few batches */
 #define POOL_BYTES_MAX         (1024 * GIB)
 
-#define TURN_BYTES_DEFAULT    (256 * 1024) /* fairness: see docs/PERFORMANCE.md */
+#define TURN_BYTES_DEFAULT                                                                         \
+    (256 * 1024) /* a few receives: enough to batch, short enough to wait for */
 #define TURN_MESSAGES_DEFAULT 4096
 
 #define LINGER_DEFAULT_MS       2000

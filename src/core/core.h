@@ -72,9 +72,9 @@ enum conn_state {
 #define CF_AGAIN         0x0080u /* used up its share of the turn; stands in worker.again */
 #define CF_CANCELLING    0x0100u /* the receive in flight was cancelled, by us */
 #define CF_RESET         0x0200u /* close with a reset */
+#define CF_GONE          0x0400u /* the peer is gone: nothing can be sent */
 #define CF_RECEIVING     0x0800u /* a receive was started whose last completion was not seen */
 #define CF_BROUGHT       0x1000u /* the receive in flight has brought bytes */
-#define CF_GONE          0x0400u /* the peer is gone: nothing can be sent */
 #define CF_BLOCKED       (CF_BLOCKED_HIGH | CF_BLOCKED_SPACE | CF_AGAIN)
 
 struct berth_conn {

@@ -1,20 +1,21 @@
 /* The epoll backend: readiness turned into the completions of io.h.
  *
  * Every socket is registered once, edge-triggered, for everything; after that only receives, sends
- * and waits reach the kernel. What is known of a socket (it is readable, it was cancelled, its send
- * is done) is kept as flags, and a socket about which there is something to say stands in the work
- * list. A reap visits that list once: one receive per socket and visit, so that a busy socket
- * cannot starve the others; one that is still readable goes to the end of the list.
+ * and waits reach the kernel. What is known of a socket (it is readable, it was cancelled) is kept
+ * as flags. One that is still readable after its receive, or was cancelled, stands in the work
+ * list, which a reap visits before it asks for more: one receive per socket and visit, then to the
+ * end of the list, so that a busy socket cannot starve the others. A reap ends early once it has
+ * received so much that the answers would be sent from a cold cache.
  *
- * A send is tried when it is started, and its result waits in the flags for the next reap (law 2).
- * If the socket is full, the first span is remembered and sent when the socket drains: that is a
- * short send, which is legal, and needs no copy of the spans.
+ * A send is tried when it is started, and its result waits in `done` for the next reap (law 2). If
+ * the socket is full, the first span is remembered and sent when the socket drains: that is a short
+ * send, which is legal, and needs no copy of the spans.
  *
  * Listening sockets are level-triggered and exclusive, and registered only while an accept is in
  * flight: one arrival wakes one worker, and a full server is not woken at all.
  *
  * Receive buffers are a stack, so that the warmest is used first. Each operation is O(1); a reap
- * costs one wait, and one system call for each receive and each accept.
+ * costs at most one wait, and one system call for each receive and each accept.
  */
 #include <errno.h>
 #include <limits.h>
