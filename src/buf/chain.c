@@ -3,7 +3,8 @@
  * Slabs are pieces of the pool with a head of 24 bytes; the chain owns them from chain_grow until
  * all their bytes are sent. The size of a slab follows the need, so that one turn's replies of one
  * connection mostly lie in one slab and leave as one span. How far the first slab is sent is the
- * only place where a short send lives.
+ * only place where a short send lives. Bytes of somebody else's are queued as a slab_ref, which is
+ * given back through its own function.
  *
  * chain_space is O(1); chain_sent and chain_spans are O(slabs touched).
  */
@@ -23,8 +24,23 @@ bool chain_can(struct pool *pool, uint32_t bytes)
 
 static void slab_give(struct pool *pool, struct slab *slab)
 {
+    if (slab->outside) {
+        struct slab_ref *ref = (struct slab_ref *)(void *)slab;
+        ref->give(ref);
+        return;
+    }
     pool->chains -= slab->size + SLAB_HEAD;
     pool_give(pool, slab);
+}
+
+static void append(struct chain *chain, struct slab *slab)
+{
+    if (chain->last == NULL) {
+        chain->first = slab;
+    } else {
+        chain->last->next = slab;
+    }
+    chain->last = slab;
 }
 
 struct slab *chain_grow(struct chain *chain, struct pool *pool, uint32_t bytes)
@@ -41,13 +57,35 @@ struct slab *chain_grow(struct chain *chain, struct pool *pool, uint32_t bytes)
     }
     pool->chains += got;
     *slab = (struct slab){.size = (uint32_t)(got - SLAB_HEAD)};
-    if (chain->last == NULL) {
-        chain->first = slab;
-    } else {
-        chain->last->next = slab;
-    }
-    chain->last = slab;
+    append(chain, slab);
     return slab;
+}
+
+void chain_refer(struct chain *chain, struct pool *pool, struct slab_ref *ref, const uint8_t *data,
+                 uint32_t size, void (*give)(struct slab_ref *ref))
+{
+    BERTH_ASSERT(size > 0);
+    chain_trim(chain, pool);
+    *ref = (struct slab_ref){
+        .slab = {.size = size, .used = size, .outside = true}, .data = data, .give = give};
+    append(chain, &ref->slab);
+    chain->bytes += size;
+}
+
+void chain_join(struct chain *to, struct chain *from, struct pool *pool)
+{
+    chain_trim(to, pool);
+    if (from->first == NULL) {
+        return;
+    }
+    if (to->last == NULL) {
+        to->first = from->first;
+    } else {
+        to->last->next = from->first;
+    }
+    to->last = from->last;
+    to->bytes += from->bytes;
+    *from = (struct chain){0};
 }
 
 int chain_reserve(struct chain *chain, struct pool *pool, uint32_t bytes)
@@ -72,7 +110,9 @@ uint32_t chain_spans(const struct chain *chain, struct chain_span *spans, uint32
         if (bytes > limit) {
             bytes = limit;
         }
-        spans[count++] = (struct chain_span){.data = slab_bytes(slab) + slab->sent, .size = bytes};
+        const uint8_t *data =
+            slab->outside ? ((struct slab_ref *)(void *)slab)->data : slab_bytes(slab);
+        spans[count++] = (struct chain_span){.data = data + slab->sent, .size = bytes};
         limit -= bytes;
     }
     return count;

@@ -2,6 +2,7 @@
 #ifndef BERTH_BUF_CHAIN_H
 #define BERTH_BUF_CHAIN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,7 +14,15 @@ struct slab {
     uint32_t size; /* bytes that it can hold */
     uint32_t used; /* bytes queued in it */
     uint32_t sent; /* of these, gone */
-    uint32_t unused_word;
+    bool outside;  /* this is a slab_ref: its bytes lie elsewhere */
+};
+
+/* Bytes of somebody else's, queued without a copy. `give` is called once, when all are sent or
+ * dropped; until then the bytes and this are lent to the chain. */
+struct slab_ref {
+    struct slab slab;
+    const uint8_t *data;
+    void (*give)(struct slab_ref *ref);
 };
 
 #define SLAB_HEAD sizeof(struct slab)
@@ -34,6 +43,7 @@ struct chain_span {
     uint32_t size;
 };
 
+/* Of a slab that is no slab_ref. */
 static inline uint8_t *slab_bytes(struct slab *slab)
 {
     return (uint8_t *)slab + SLAB_HEAD;
@@ -65,6 +75,13 @@ static inline uint8_t *chain_space(struct chain *chain, struct pool *pool, uint3
     chain->bytes += bytes;
     return at;
 }
+
+/* Queues `size` (> 0) bytes that lie elsewhere, behind what is queued. Fills `ref`. O(1). */
+void chain_refer(struct chain *chain, struct pool *pool, struct slab_ref *ref, const uint8_t *data,
+                 uint32_t size, void (*give)(struct slab_ref *ref));
+
+/* Moves everything that `from` holds behind what `to` holds. O(1), beside a trim. */
+void chain_join(struct chain *to, struct chain *from, struct pool *pool);
 
 /* Describes what is queued from the front: at most `max` spans and `limit` bytes. Returns how many
  * spans. They stay valid until chain_sent or chain_clear. */

@@ -86,6 +86,50 @@ static bool append(struct bench *bench, uint32_t bytes)
     return true;
 }
 
+/* Bytes that lie elsewhere, and the count of those that are still lent. */
+struct lent {
+    struct slab_ref ref;
+    uint8_t bytes[64];
+};
+
+static unsigned lent_count;
+
+static void come_back(struct slab_ref *ref)
+{
+    assert_true(lent_count > 0);
+    lent_count--;
+    free(ref);
+}
+
+static void refer(struct bench *bench, struct chain *chain, uint32_t bytes)
+{
+    struct lent *lent = malloc(sizeof *lent);
+    assert_non_null(lent);
+    for (uint32_t i = 0; i < bytes; i++) {
+        lent->bytes[i] = (uint8_t)rand();
+    }
+    chain_refer(chain, &bench->pool, &lent->ref, lent->bytes, bytes, come_back);
+    lent_count++;
+    memcpy(bench->queue + bench->end, lent->bytes, bytes);
+    bench->end += bytes;
+}
+
+/* Another chain's bytes, lent and copied ones, behind those that are there. */
+static void join(struct bench *bench)
+{
+    struct chain other = {0};
+    refer(bench, &other, 1 + (uint32_t)rand() % 64);
+    uint8_t *at = chain_space(&other, &bench->pool, 3);
+    if (at != NULL) {
+        memcpy(at, "xyz", 3);
+        memcpy(bench->queue + bench->end, "xyz", 3);
+        bench->end += 3;
+    }
+    chain_join(&bench->chain, &other, &bench->pool);
+    assert_null(other.first);
+    assert_int_equal(other.bytes, 0);
+}
+
 static void send(struct bench *bench, uint32_t bytes)
 {
     chain_sent(&bench->chain, &bench->pool, bytes);
@@ -105,7 +149,13 @@ static void a_chain_is_a_string_of_bytes(void **state)
         bench_open(&bench);
         for (unsigned step = 0; step < 400; step++) {
             uint32_t most = rand() % 4 == 0 ? 5000 : 60;
-            switch (rand() % 6) {
+            switch (rand() % 8) {
+            case 6:
+                refer(&bench, &bench.chain, 1 + (uint32_t)rand() % 64);
+                break;
+            case 7:
+                join(&bench);
+                break;
             case 0:
             case 1:
                 (void)append(&bench, 1 + (uint32_t)rand() % most);
@@ -138,6 +188,7 @@ static void a_chain_is_a_string_of_bytes(void **state)
         }
         pool_validate(&bench.pool);
         bench_close(&bench);
+        assert_int_equal(lent_count, 0);
     }
 }
 
