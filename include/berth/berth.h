@@ -7,7 +7,9 @@
  *   3  configuration       limits and sizes, each with a safe default
  *   4  a server's life     create, listen or connect, start, stop, wait, destroy
  *   5  inside a callback   reply, send, close, and what a connection knows about itself
- *   6  watching            the memory plan and the counters
+ *   6  beyond a callback   keep a message and answer it later, from any thread
+ *   7  from any thread     close, pause, send to and visit connections
+ *   8  watching            the memory plan and the counters
  *
  * THE LAWS
  *
@@ -15,15 +17,19 @@
  *     life.
  *  2  on_open first, on_close(reason) last, each exactly once, nothing after. A reason is an enum
  *     with a name.
- *  3  A message is borrowed: its bytes are yours to read until the callback that got it returns.
+ *  3  A message is borrowed: its bytes are yours to read until the callback that got it returns,
+ *     unless it is kept; then until it is replied to or released, once, from any thread.
  *  4  A send keeps order, copies, and returns BERTH_E_WOULD_EXCEED rather than queue past the
  *     limit; on_drained follows every BERTH_E_WOULD_EXCEED. Every message ends exactly once: by a
- *     reply, or done without one. Replies leave in the order of their messages.
+ *     reply, or done without one. Replies leave in the order of their messages, however late and on
+ *     whatever thread they are made: early ones wait in a window, and a full window pauses
+ *     reading. Sends that answer nothing do not wait for it.
  *  5  Close is allowed anywhere, also inside any callback; it is idempotent and asynchronous.
  *     Half-close, drain and close wait until no message is unanswered and the queue is out, or
  *     until their deadline.
- *  6  A handle may be kept and copied anywhere while the server object lives: a stale one gives an
- *     error value, never undefined behaviour.
+ *  6  A handle may be used on any thread while the server object lives: a stale one gives an error
+ *     value, never undefined behaviour. To release or answer a kept message, and to close, cannot
+ *     fail for lack of anything; only new payloads can (BERTH_E_WOULD_EXCEED).
  *  7  Every wait has a deadline and every buffer a limit; both are in the configuration, with
  *     units in their names. (In this version the waits of connecting, closing and stopping have
  *     deadlines; an open connection whose peer is silent or does not read has none yet, only its
@@ -93,7 +99,7 @@ struct berth_protocol {
     void (*on_open)(struct berth_conn *conn);
 
     /* One or more whole messages came, in order. They are borrowed until this returns. A message
-     * that is not answered by then is done without a reply. */
+     * that is neither answered nor kept by then is done without a reply. */
     void (*on_messages)(struct berth_conn *conn, const struct berth_message *messages,
                         size_t count);
 
@@ -182,6 +188,21 @@ struct berth_config {
     /* When the system is out of descriptors or memory, accepting pauses this long or until a
      * connection ends; default 50. */
     uint32_t accept_pause_ms;
+
+    /* Of one connection, how many messages from the first unanswered one on may be on their way, 1
+     * to 65,535 (soft by none: no more are handed over), and how many bytes of memory those that
+     * are kept and the replies behind them may hold (soft by one batch); then it is not read.
+     * All connections of a worker together keep at most half of its pool. Default 256 and 1 MiB. */
+    uint32_t window_messages;
+    uint32_t window_bytes;
+
+    /* Memory for all that other threads send, 64 KiB to 1 GiB; default 16 MiB. Reserved, not
+     * touched, until needed. */
+    uint64_t post_bytes;
+
+    /* Bytes of the program's own for each connection, at most 1 MiB: berth_conn_space. Default
+     * 0. */
+    uint32_t conn_space_bytes;
 
     /* Events worth a line in a log: which backend and why, a clipped backlog, a pause for lack of
      * descriptors. At most a few a second. Called on any worker, and on the owner's thread; the
@@ -293,10 +314,16 @@ berth_handle berth_conn_handle(const struct berth_conn *conn);
  * and is open; otherwise NULL. */
 struct berth_conn *berth_conn_find(struct berth_conn *peer, berth_handle handle);
 
+/* Hands over no more messages, and soon stops reading, until berth_resume. Idempotent. A stop of
+ * the server resumes. */
+void berth_pause(struct berth_conn *conn);
+void berth_resume(struct berth_conn *conn);
+
 /* What a connection knows. None fails. */
 void *berth_conn_context(const struct berth_conn *conn);       /* its protocol's */
 void *berth_conn_user(const struct berth_conn *conn);          /* NULL until set */
 void berth_conn_set_user(struct berth_conn *conn, void *user); /* yours; not freed */
+void *berth_conn_space(const struct berth_conn *conn); /* conn_space_bytes, zeroed before on_open */
 struct berth_server *berth_conn_server(const struct berth_conn *conn);
 uint32_t berth_conn_worker(const struct berth_conn *conn);           /* 0 to workers - 1 */
 uint64_t berth_conn_now_ns(const struct berth_conn *conn);           /* monotonic, of this turn */
@@ -311,6 +338,66 @@ bool berth_conn_peer(const struct berth_conn *conn, struct berth_address *out);
 /* One sentence on how the connection ended, for a log; names the refused field and shows its
  * bytes. In on_close. Returns `out`. */
 const char *berth_conn_why(const struct berth_conn *conn, char *out, size_t bytes);
+
+/* =============================================================================== beyond a callback
+ *
+ * A handler that cannot answer at once keeps the message, hands it to whoever can, and returns. The
+ * answer may come from any thread. Replies still leave in the order of their messages.
+ */
+
+/* A kept message. Belongs to the program from berth_keep to berth_kept_reply or
+ * berth_kept_release; also after its connection has ended. Must be let go before
+ * berth_server_destroy. */
+struct berth_kept {
+    struct berth_message message; /* a copy; header_bytes is 0 */
+    berth_handle conn;            /* where it came from */
+    uint8_t *reply;               /* room for reply_bytes bytes: a reply may be written here */
+    uint32_t reply_bytes;
+    struct berth_kept *next; /* yours: to queue it with */
+    void *user;              /* yours */
+};
+
+/* Keeps a message of the current batch, with room for a reply of at most reply_bytes. Like a reply,
+ * it ends every message before it that has not ended. A message that has ended can be kept too, to
+ * be read later: then berth_kept_reply to it sends nothing. Copies. Worker, inside on_message(s).
+ * NULL, with the error in *err (may be NULL): BERTH_E_CLOSED, BERTH_E_STATE (not of this batch),
+ * BERTH_E_TOO_LARGE, BERTH_E_WOULD_EXCEED (the pool is out; window_bytes and the pool's size make
+ * that rare). */
+struct berth_kept *berth_keep(struct berth_conn *conn, const struct berth_message *message,
+                              size_t reply_bytes, int *err);
+
+/* Answers it, with `size` bytes that it copies; not if data is kept->reply. Takes kept, except with
+ * BERTH_E_TOO_LARGE (more than reply_bytes, or than the framing carries) and BERTH_E_FRAME, after
+ * which it is still the caller's. BERTH_E_STALE: the connection has ended, and nobody will get it.
+ * Any thread. */
+int berth_kept_reply(struct berth_kept *kept, const void *data, size_t size);
+
+/* Done without a reply. Takes kept. Any thread. */
+void berth_kept_release(struct berth_kept *kept);
+
+/* ================================================================================= from any thread
+ *
+ * By handle, while the server object lives. BERTH_E_STALE: the connection has ended. One that ends
+ * at the same moment may swallow the request.
+ */
+
+/* As berth_close, berth_pause and berth_resume; those asked for last win, a close for good. */
+int berth_handle_close(struct berth_server *server, berth_handle handle);
+int berth_handle_pause(struct berth_server *server, berth_handle handle);
+int berth_handle_resume(struct berth_server *server, berth_handle handle);
+
+/* As berth_send; copies into post_bytes. One thread's messages to one connection keep their order.
+ * BERTH_E_STALE, BERTH_E_TOO_LARGE, BERTH_E_FRAME, BERTH_E_WOULD_EXCEED (post_bytes; on_drained
+ * follows, on the connection's worker). */
+int berth_handle_send(struct berth_server *server, berth_handle handle, const void *data,
+                      size_t size);
+
+/* Calls `each` for every connection between on_open and on_close, on its worker, where everything
+ * is allowed that is in a callback; then `done` (may be NULL) once, on the worker that was last.
+ * Returns at once. A worker's connections are visited in one turn. Before start, it waits for the
+ * start. BERTH_E_WOULD_EXCEED (post_bytes): then neither is called. */
+int berth_visit(struct berth_server *server, void (*each)(struct berth_conn *conn, void *context),
+                void (*done)(void *context), void *context);
 
 /* =========================================================================================
  * watching */
@@ -353,6 +440,9 @@ void berth_plan(const struct berth_server *server, struct berth_plan *out);
     X(accept_pauses, "pauses of accepting for lack of descriptors or memory")                      \
     X(receive_parks, "receives that found no buffer free and waited")                              \
     X(send_pauses, "times that a connection was not read because its queue was full")              \
+    X(messages_kept, "messages kept beyond their callback")                                        \
+    X(window_pauses, "times that a connection was not read because too much was unanswered")       \
+    X(sends_dropped, "messages from other threads that came too late for their connection")        \
     X(stale_completions, "completions of connections that had ended, dropped")
 
 struct berth_stats {

@@ -38,10 +38,12 @@ static void input_over(struct berth_conn *conn)
     struct worker *worker = conn->worker;
     input_drop(conn);
     if (link_is_in(&conn->held)) {
-        list_remove((conn->flags & CF_AGAIN) != 0 ? &worker->again : &worker->short_of,
+        list_remove((conn->flags & CF_AGAIN) != 0          ? &worker->again
+                    : (conn->flags & CF_BLOCKED_KEPT) != 0 ? &worker->kept_full
+                                                           : &worker->short_of,
                     &conn->held);
     }
-    conn->flags &= (uint16_t)~CF_BLOCKED;
+    conn->flags &= ~CF_BLOCKED;
 }
 
 /* The first reason is the one that counts. */
@@ -131,12 +133,14 @@ static void finish(struct berth_conn *conn)
     if (conn->plan != NO_PLAN) { /* before on_close, which may connect anew */
         atomic_fetch_sub_explicit(&server->connects, 1, memory_order_relaxed);
     }
+    remote_close(conn);
     if (conn->speaker->protocol.on_close != NULL) {
         conn->speaker->protocol.on_close(conn, (enum berth_reason)conn->reason);
     }
     io_close(worker->io, conn->sock, (conn->flags & CF_RESET) != 0);
     conn->sock = -1;
     chain_clear(&conn->out, &worker->pool);
+    keep_drop_all(conn);
     input_over(conn);
     wheel_cancel(&worker->wheel, &conn->timer);
     if (link_is_in(&conn->attend)) {
@@ -161,14 +165,15 @@ static void step_open(struct berth_conn *conn)
         return;
     }
     if ((conn->flags & CF_BLOCKED) != 0) {
-        return; /* messages that came are still to be answered */
+        return; /* messages that came are still to be handed over */
     }
+    bool unanswered = conn->window_last != NULL;
     if ((conn->flags & CF_STOP) != 0 && (conn->flags & CF_INPUT_ENDED) == 0) {
         receive_update(conn); /* cancels it; what it still brings is answered */
-        if (!io_in_flight(conn->worker->io, conn->sock, IO_RECEIVE)) {
+        if (!unanswered && !io_in_flight(conn->worker->io, conn->sock, IO_RECEIVE)) {
             close_begin(conn, BERTH_REASON_STOP, 0);
         }
-    } else if ((conn->flags & CF_INPUT_ENDED) != 0) {
+    } else if ((conn->flags & CF_INPUT_ENDED) != 0 && !unanswered) {
         enum berth_reason reason =
             conn->input_bytes > 0 ? BERTH_REASON_TRUNCATED : BERTH_REASON_PEER;
         close_begin(conn, reason, 0);
@@ -178,7 +183,7 @@ static void step_open(struct berth_conn *conn)
 static void step_draining(struct berth_conn *conn)
 {
     struct worker *worker = conn->worker;
-    if (conn->out.bytes > 0) {
+    if (conn->out.bytes > 0 || conn->window_last != NULL) {
         return;
     }
     BERTH_ASSERT(!io_in_flight(worker->io, conn->sock, IO_SEND));

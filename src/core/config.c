@@ -49,7 +49,16 @@
 #define ACCEPT_PAUSE_DEFAULT_MS 50
 #define TIMEOUT_MAX_MS          (24u * 3600 * 1000)
 
-#define PAGE 4096
+/* A batch: then a batch never has to be cut for the window's sake. */
+#define WINDOW_DEFAULT       BATCH_MESSAGES
+#define WINDOW_MAX           UINT16_MAX /* what a connection counts them in */
+#define WINDOW_BYTES_DEFAULT ((uint32_t)MIB)
+
+#define POST_BYTES_DEFAULT (16 * MIB)
+#define POST_BYTES_MIN     (64 * KIB)
+
+#define PAGE        4096
+#define SPACE_ALIGN 16 /* as malloc aligns */
 
 void berth_config_init(struct berth_config *config)
 {
@@ -67,6 +76,9 @@ void berth_config_init(struct berth_config *config)
     config->linger_timeout_ms = LINGER_DEFAULT_MS;
     config->stop_timeout_ms = STOP_DEFAULT_MS;
     config->accept_pause_ms = ACCEPT_PAUSE_DEFAULT_MS;
+    config->window_messages = WINDOW_DEFAULT;
+    config->window_bytes = WINDOW_BYTES_DEFAULT;
+    config->post_bytes = POST_BYTES_DEFAULT;
 }
 
 struct bound {
@@ -95,6 +107,10 @@ static int check_bounds(const struct berth_config *c, struct berth_error *error)
         {"linger_timeout_ms", c->linger_timeout_ms, 1, TIMEOUT_MAX_MS},
         {"stop_timeout_ms", c->stop_timeout_ms, 1, TIMEOUT_MAX_MS},
         {"accept_pause_ms", c->accept_pause_ms, 1, TIMEOUT_MAX_MS},
+        {"window_messages", c->window_messages, 1, WINDOW_MAX},
+        {"window_bytes", c->window_bytes, 1, SEND_MAX_LIMIT / 2},
+        {"post_bytes", c->post_bytes, POST_BYTES_MIN, GIB},
+        {"conn_space_bytes", c->conn_space_bytes, 0, MIB},
     };
     for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
         const struct bound *b = &bounds[i];
@@ -152,6 +168,8 @@ int layout_plan(const struct berth_config *config, struct layout *out, struct be
     out->pool_bytes = (size_t)(config->pool_bytes / PAGE * PAGE);
     out->conns_at = put(&at, slots * sizeof(struct berth_conn));
     out->entries_at = put(&at, slots * sizeof(struct slots_entry));
+    out->space_stride = (config->conn_space_bytes + SPACE_ALIGN - 1) / SPACE_ALIGN * SPACE_ALIGN;
+    out->spaces_at = put(&at, slots * out->space_stride);
     out->plans_at = put(&at, plans * sizeof(struct plan));
     out->plan_entries_at = put(&at, plans * sizeof(struct slots_entry));
     out->refusals_at = put(&at, REFUSALS_KEPT * sizeof(struct refusal));

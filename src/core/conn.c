@@ -33,6 +33,9 @@ void conn_move(struct berth_conn *conn, enum conn_state to)
     conn->state = (uint8_t)to;
 }
 
+/* The part of a slot that other threads look at outlives its connections. */
+#define CONN_KEEPS offsetof(struct berth_conn, sock)
+
 struct berth_conn *conn_take(struct worker *worker, const struct speaker *speaker)
 {
     uint32_t slot = slots_take(&worker->slots);
@@ -44,9 +47,9 @@ struct berth_conn *conn_take(struct worker *worker, const struct speaker *speake
     }
     struct berth_conn *conn = &worker->conns[slot];
     BERTH_ASSERT(conn->state == CONN_FREE);
-    memset(conn, 0, sizeof *conn);
+    memset((uint8_t *)conn + CONN_KEEPS, 0, sizeof *conn - CONN_KEEPS);
     conn->worker = worker;
-    conn->speaker = speaker;
+    atomic_store_explicit(&conn->speaker, speaker, memory_order_relaxed);
     conn->sock = -1;
     conn->slot = slot;
     conn->generation = slots_generation(&worker->slots, slot);
@@ -60,6 +63,7 @@ void conn_give(struct berth_conn *conn)
     BERTH_ASSERT(conn->sock == -1);
     BERTH_ASSERT(conn->input == NULL);
     BERTH_ASSERT(conn->out.first == NULL);
+    BERTH_ASSERT(conn->window_last == NULL);
     BERTH_ASSERT(!link_is_in(&conn->attend));
     BERTH_ASSERT(!link_is_in(&conn->parked));
     BERTH_ASSERT(!link_is_in(&conn->held));
@@ -74,6 +78,11 @@ void conn_opened(struct berth_conn *conn)
     struct worker *worker = conn->worker;
     conn_move(conn, CONN_OPEN);
     atomic_fetch_add_explicit(&worker->server->open, 1, memory_order_relaxed);
+    uint32_t space = worker->server->config.conn_space_bytes;
+    if (space > 0) {
+        memset(berth_conn_space(conn), 0, space);
+    }
+    remote_open(conn);
     if (conn->speaker->protocol.on_open != NULL) {
         conn->speaker->protocol.on_open(conn);
     }
@@ -104,6 +113,16 @@ struct berth_conn *conn_of_token(struct worker *worker, uint64_t token)
     return NULL;
 }
 
+/* Puts the connection among those that go on in the next turn, unless it stands in a list that
+ * looks at it later anyway. */
+void conn_again(struct berth_conn *conn)
+{
+    if (!link_is_in(&conn->held)) {
+        conn->flags |= CF_AGAIN;
+        list_push(&conn->worker->again, &conn->held);
+    }
+}
+
 /* -------------------------------------------------------------------------- the program's
  * questions */
 
@@ -117,17 +136,41 @@ berth_handle berth_conn_handle(const struct berth_conn *conn)
            (uint64_t)conn->slot << HANDLE_SLOT_SHIFT | conn->generation;
 }
 
-struct berth_conn *berth_conn_find(struct berth_conn *peer, berth_handle handle)
+/* The worker that a handle names, and the slot; NULL if the server has none such. */
+struct worker *conn_worker_of_handle(struct berth_server *server, berth_handle handle,
+                                     uint32_t *slot)
 {
-    struct worker *worker = peer->worker;
-    BERTH_ASSERT(worker_current() == worker);
-    uint32_t slot = (uint32_t)(handle >> HANDLE_SLOT_SHIFT) & SLOTS_MAX;
-    if (handle >> HANDLE_WORKER_SHIFT != worker->index + 1 ||
+    uint64_t worker = handle >> HANDLE_WORKER_SHIFT;
+    *slot = (uint32_t)(handle >> HANDLE_SLOT_SHIFT) & SLOTS_MAX;
+    if (worker == 0 || worker > server->config.workers || *slot >= server->layout.slots) {
+        return NULL;
+    }
+    return &server->workers[worker - 1];
+}
+
+struct berth_conn *conn_of_handle(struct worker *worker, berth_handle handle)
+{
+    uint32_t slot;
+    if (conn_worker_of_handle(worker->server, handle, &slot) != worker ||
         !slots_holds(&worker->slots, slot, (uint32_t)handle)) {
         return NULL;
     }
     struct berth_conn *conn = &worker->conns[slot];
-    return conn->state == CONN_OPEN ? conn : NULL;
+    return conn->state >= CONN_OPEN ? conn : NULL;
+}
+
+struct berth_conn *berth_conn_find(struct berth_conn *peer, berth_handle handle)
+{
+    BERTH_ASSERT(worker_current() == peer->worker);
+    struct berth_conn *conn = conn_of_handle(peer->worker, handle);
+    return conn != NULL && conn->state == CONN_OPEN ? conn : NULL;
+}
+
+void *berth_conn_space(const struct berth_conn *conn)
+{
+    const struct worker *worker = conn->worker;
+    const struct layout *layout = &worker->server->layout;
+    return worker->block + layout->spaces_at + conn->slot * layout->space_stride;
 }
 
 void *berth_conn_context(const struct berth_conn *conn)

@@ -19,6 +19,7 @@
 #include "base/thread.h"
 #include "buf/chain.h"
 #include "buf/pool.h"
+#include "ds/mailbox.h"
 #include "ds/slots.h"
 #include "ds/wheel.h"
 #include "io/io.h"
@@ -62,30 +63,40 @@ enum conn_state {
     CONN_STATES,
 };
 
-#define CF_PERMIT        0x0001u /* holds one of connections_max */
-#define CF_INPUT_ENDED   0x0002u /* no more bytes will be received (end of stream, or stop) */
-#define CF_CLOSE         0x0004u /* the program asked for a close */
-#define CF_STOP          0x0008u /* the server stops: end when all that was received is answered */
-#define CF_EXCEEDED      0x0010u /* an on_drained is owed */
-#define CF_BLOCKED_HIGH  0x0020u /* too much is queued: nothing is handed to the program */
-#define CF_BLOCKED_SPACE 0x0040u /* the pool has no room for replies; stands in worker.short_of */
-#define CF_AGAIN         0x0080u /* used up its share of the turn; stands in worker.again */
-#define CF_CANCELLING    0x0100u /* the receive in flight was cancelled, by us */
-#define CF_RESET         0x0200u /* close with a reset */
-#define CF_GONE          0x0400u /* the peer is gone: nothing can be sent */
-#define CF_RECEIVING     0x0800u /* a receive was started whose last completion was not seen */
-#define CF_BROUGHT       0x1000u /* the receive in flight has brought bytes */
-#define CF_BLOCKED       (CF_BLOCKED_HIGH | CF_BLOCKED_SPACE | CF_AGAIN)
+#define CF_PERMIT         0x0001u /* holds one of connections_max */
+#define CF_INPUT_ENDED    0x0002u /* no more bytes will be received (end of stream, or stop) */
+#define CF_CLOSE          0x0004u /* the program asked for a close */
+#define CF_STOP           0x0008u /* the server stops: end when all that was received is answered */
+#define CF_EXCEEDED       0x0010u /* an on_drained is owed */
+#define CF_BLOCKED_HIGH   0x0020u /* too much is queued: nothing is handed to the program */
+#define CF_BLOCKED_SPACE  0x0040u /* the pool has no room for replies; stands in worker.short_of */
+#define CF_AGAIN          0x0080u /* used up its share of the turn; stands in worker.again */
+#define CF_CANCELLING     0x0100u /* the receive in flight was cancelled, by us */
+#define CF_RESET          0x0200u /* close with a reset */
+#define CF_GONE           0x0400u /* the peer is gone: nothing can be sent */
+#define CF_RECEIVING      0x0800u /* a receive was started whose last completion was not seen */
+#define CF_BROUGHT        0x1000u /* the receive in flight has brought bytes */
+#define CF_PAUSED         0x2000u /* the program does not want messages now */
+#define CF_BLOCKED_WINDOW 0x4000u /* too many messages, or bytes, wait for their answers */
+#define CF_BLOCKED_KEPT   0x8000u /* the worker keeps too much; stands in worker.kept_full */
+#define CF_BLOCKED                                                                                 \
+    (CF_BLOCKED_HIGH | CF_BLOCKED_SPACE | CF_AGAIN | CF_PAUSED | CF_BLOCKED_WINDOW |               \
+     CF_BLOCKED_KEPT)
 
 struct berth_conn {
-    struct worker *worker;
-    const struct speaker *speaker;
-    int32_t sock; /* -1: none */
+    /* What other threads may look at (remote.c): not cleared when the slot is taken again. */
+    struct worker *worker; /* once set, for ever */
+    _Atomic(const struct speaker *) speaker;
+    _Atomic uint64_t word; /* the generation while the connection is open, and what is asked for */
+    struct mail mail;
+
+    int32_t sock; /* -1: none; the first that is cleared */
     uint32_t slot;
     uint32_t generation;
-    uint16_t flags;
-    uint8_t state;  /* enum conn_state */
-    uint8_t reason; /* enum berth_reason, once known; 0 before */
+    uint32_t flags;
+    uint8_t state;         /* enum conn_state */
+    uint8_t reason;        /* enum berth_reason, once known; 0 before */
+    uint16_t window_count; /* messages from the first unanswered one on: keep.c */
 
     /* Received and not handed over: the beginning of a frame, or more while blocked. */
     uint8_t *input; /* a piece of the pool, or NULL */
@@ -96,6 +107,8 @@ struct berth_conn {
     uint32_t scanned; /* of the first frame's bytes, in the decoder's keeping */
 
     struct chain out;
+    struct kept *window_last; /* messages that were kept and wait for their answers, a ring */
+    uint32_t window_bytes;    /* that they and the replies behind them hold */
 
     uint32_t turn; /* the turn that the two counts below belong to */
     uint32_t turn_bytes;
@@ -107,7 +120,7 @@ struct berth_conn {
 
     struct link attend; /* in worker.attend: something to do at the end of the turn */
     struct link parked; /* in worker.parked: waits for a receive buffer */
-    struct link held;   /* in worker.again or worker.short_of */
+    struct link held;   /* in worker.again, worker.short_of or worker.kept_full */
     struct wheel_timer timer;
     void *user;
 };
@@ -178,6 +191,9 @@ struct worker {
     struct list parked;
     struct list again;
     struct list short_of; /* of pool space for replies */
+    struct list kept_full;
+
+    uint64_t kept_bytes; /* of pieces of the pool that kept messages hold */
 
     struct berth_conn *conns;
     struct slots slots;
@@ -215,9 +231,14 @@ struct worker {
     uint8_t *receive_base;
     pthread_t thread;
     bool thread_runs;
-    _Atomic(struct io *) wake; /* whom berth_server_stop wakes; NULL while there is none */
+    _Atomic(struct io *) wake; /* whom other threads wake; NULL while there is none */
     _Atomic uint32_t wakers;   /* who is doing so right now */
+    struct mailbox mailbox;    /* what other threads ask for: remote.c */
+    _Atomic bool sleeps;       /* it waits, or is about to, and wants to be woken for mail */
 };
+
+/* What a letter is embedded in: mail.kind. */
+enum mail_kind { MAIL_CONN = 1, MAIL_KEPT, MAIL_SEND, MAIL_VISIT };
 
 /* What a timer is embedded in: wheel_timer.kind. */
 enum timer_kind { TIMER_CONN = 1, TIMER_ACCEPT, TIMER_STOP, TIMER_SPACE };
@@ -226,10 +247,19 @@ enum timer_kind { TIMER_CONN = 1, TIMER_ACCEPT, TIMER_STOP, TIMER_SPACE };
  */
 
 struct layout { /* of a worker's block; config.c */
-    size_t conns_at, entries_at, plans_at, plan_entries_at, refusals_at, receive_at, account_at,
-        pool_at, bytes;
+    size_t conns_at, entries_at, spaces_at, plans_at, plan_entries_at, refusals_at, receive_at,
+        account_at, pool_at, bytes;
     size_t pool_bytes;
+    size_t space_stride; /* of the program's own bytes per connection */
     uint32_t slots;
+};
+
+/* Memory for what other threads send: post.c. */
+struct post {
+    pthread_mutex_t lock;
+    struct pool pool;
+    uint8_t *block;
+    size_t bytes;
 };
 
 struct berth_server {
@@ -245,6 +275,7 @@ struct berth_server {
     uint32_t listeners_count;
 
     struct worker *workers; /* config.workers of them */
+    struct post post;
     struct speaker *speakers;
     pthread_mutex_t lock;     /* of speakers */
     struct latch opened;      /* workers that have opened their io, or failed to */
@@ -293,6 +324,34 @@ static inline void attend(struct berth_conn *conn)
     }
 }
 
+/* Wakes the worker if it waits. Any thread; async-signal-safe. */
+void worker_wake(struct worker *worker);
+/* Hands a letter to a worker, which looks at it in its next turn (remote.c); wakes it if it sleeps.
+ * false when the worker has ended: then the letter is still the caller's. Any thread. */
+bool worker_post(struct worker *worker, struct mail *mail);
+
+/* post.c: bytes that any thread takes and gives back. NULL when there are no more. */
+int post_create(struct post *post, uint64_t bytes);
+void post_destroy(struct post *post);
+void *post_take(struct post *post, size_t bytes);
+void post_give(struct post *post, void *taken);
+
+/* remote.c */
+void remote_open(struct berth_conn *conn);
+void remote_close(struct berth_conn *conn);
+bool remote_is_live(const struct worker *worker, berth_handle handle);
+void remote_mail(struct worker *worker, struct mail *first);
+void remote_end(struct worker *worker);
+
+/* keep.c */
+bool keep_blocked(struct berth_conn *conn);
+uint32_t keep_room(const struct berth_conn *conn);
+struct chain *keep_reply_chain(struct berth_conn *conn);
+void keep_reply_queued(struct berth_conn *conn, uint32_t bytes);
+void keep_arrived(struct worker *worker, struct mail *mail);
+void keep_resume_waiting(struct worker *worker);
+void keep_drop_all(struct berth_conn *conn);
+
 /* admit.c */
 void admit_fill(struct worker *worker);
 void admit_give_back(struct worker *worker);
@@ -309,6 +368,11 @@ void conn_give(struct berth_conn *conn);
 void conn_opened(struct berth_conn *conn);
 void conn_move(struct berth_conn *conn, enum conn_state to);
 struct berth_conn *conn_of_token(struct worker *worker, uint64_t token);
+/* The connection of a handle on this worker, between on_open and on_close; or NULL. */
+struct berth_conn *conn_of_handle(struct worker *worker, berth_handle handle);
+struct worker *conn_worker_of_handle(struct berth_server *server, berth_handle handle,
+                                     uint32_t *slot);
+void conn_again(struct berth_conn *conn);
 uint64_t conn_token(const struct berth_conn *conn, enum io_op op);
 
 /* connect.c */

@@ -8,6 +8,8 @@
  *   HIGH   more than send_high_bytes are queued: until less than send_low_bytes are
  *   SPACE  the pool has no room for replies: until it has
  *   AGAIN  the connection has had its share of this turn: until the next
+ *   WINDOW, KEPT  too much is kept and not answered (keep.c): until some of it is
+ *   PAUSED  the program wants none: until it does
  *
  * so that a message is handed over only when an answer of its size can be queued. The callback may
  * close this connection or any other; the state is looked at anew after each batch.
@@ -40,6 +42,9 @@ bool dispatch_blocked(struct berth_conn *conn)
     if (conn->out.bytes > worker->server->config.send_high_bytes) {
         conn->flags |= CF_BLOCKED_HIGH;
         STAT_ADD(worker, send_pauses, 1);
+        return true;
+    }
+    if (BERTH_UNLIKELY(keep_blocked(conn))) {
         return true;
     }
     if (share_used(conn)) {
@@ -75,7 +80,7 @@ void dispatch_block_for_space(struct berth_conn *conn)
 
 static void resume(struct berth_conn *conn)
 {
-    conn->flags &= (uint16_t) ~(CF_AGAIN | CF_BLOCKED_SPACE);
+    conn->flags &= ~(CF_AGAIN | CF_BLOCKED_SPACE);
     send_drained(conn);
     receive_resume(conn);
 }
@@ -134,7 +139,7 @@ struct batch {
 static bool reserve(struct berth_conn *conn, const struct batch *batch)
 {
     uint32_t bytes = (uint32_t)batch->bytes + batch->messages * REPLY_EXTRA;
-    return chain_reserve(&conn->out, &conn->worker->pool, bytes) == 0;
+    return chain_reserve(keep_reply_chain(conn), &conn->worker->pool, bytes) == 0;
 }
 
 static void deliver(struct berth_conn *conn, uint32_t count, uint32_t bytes)
@@ -173,7 +178,9 @@ static bool cut_and_deliver(struct berth_conn *conn, const uint8_t *bytes, size_
                             struct batch *batch)
 {
     struct worker *worker = conn->worker;
-    cut(conn, bytes, count, BATCH_MESSAGES, batch);
+    uint32_t room = keep_room(conn);
+    struct chain *chain = keep_reply_chain(conn);
+    cut(conn, bytes, count, room < BATCH_MESSAGES ? room : BATCH_MESSAGES, batch);
     if (batch->messages > 1 && !reserve(conn, batch)) {
         cut(conn, bytes, count, 1, batch);
     }
@@ -184,7 +191,7 @@ static bool cut_and_deliver(struct berth_conn *conn, const uint8_t *bytes, size_
     conn->scanned = batch->scanned;
     if (batch->messages > 0) {
         deliver(conn, batch->messages, (uint32_t)batch->bytes);
-        chain_trim(&conn->out, &worker->pool);
+        chain_trim(chain, &worker->pool);
     }
     return true;
 }

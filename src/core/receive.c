@@ -187,7 +187,7 @@ void receive_update(struct berth_conn *conn)
         if (worker->parked.count > 0) {
             list_push(&worker->parked, &conn->parked);
         } else {
-            conn->flags = (uint16_t)((conn->flags & ~CF_BROUGHT) | CF_RECEIVING);
+            conn->flags = (conn->flags & ~CF_BROUGHT) | CF_RECEIVING;
             io_receive(worker->io, conn->sock, conn_token(conn, IO_RECEIVE));
         }
     } else if (!wants && flies && (conn->flags & CF_CANCELLING) == 0) {
@@ -209,7 +209,7 @@ void receive_rearm_parked(struct worker *worker)
             return;
         }
         struct berth_conn *conn = LIST_ENTRY(link, struct berth_conn, parked);
-        conn->flags = (uint16_t)((conn->flags & ~CF_BROUGHT) | CF_RECEIVING);
+        conn->flags = (conn->flags & ~CF_BROUGHT) | CF_RECEIVING;
         io_receive_once(worker->io, conn->sock, conn_token(conn, IO_RECEIVE));
         count--;
     }
@@ -253,7 +253,7 @@ void receive_completed(struct berth_conn *conn, const struct io_completion *done
 {
     struct worker *worker = conn->worker;
     if ((done->flags & IO_MORE) == 0) {
-        conn->flags &= (uint16_t) ~(CF_RECEIVING | CF_CANCELLING);
+        conn->flags &= ~(CF_RECEIVING | CF_CANCELLING);
     }
     if (done->result > 0) {
         conn->flags |= CF_BROUGHT;

@@ -29,14 +29,15 @@ static void *refuse(int *err, int code)
 static void *exceeded(struct berth_conn *conn, int *err)
 {
     conn->flags |= CF_EXCEEDED;
-    if (conn->out.bytes == 0) {
+    if (conn->out.bytes == 0 && conn->window_bytes == 0) {
         dispatch_block_for_space(conn);
     }
     return refuse(err, BERTH_E_WOULD_EXCEED);
 }
 
-/* Room for one framed message of `size` bytes, header and delimiter written. */
-static void *frame_space(struct berth_conn *conn, size_t size, int *err)
+/* Room for one framed message of `size` bytes in a chain of the connection, header and delimiter
+ * written. */
+static void *frame_space(struct berth_conn *conn, struct chain *chain, size_t size, int *err)
 {
     struct worker *worker = conn->worker;
     const struct speaker *speaker = conn->speaker;
@@ -60,13 +61,13 @@ static void *frame_space(struct berth_conn *conn, size_t size, int *err)
     if (BERTH_UNLIKELY(bytes > most || bytes + SLAB_HEAD > POOL_SHARE(worker->pool.bytes))) {
         return refuse(err, BERTH_E_TOO_LARGE);
     }
-    if (BERTH_UNLIKELY(conn->out.bytes > most - bytes)) {
+    if (BERTH_UNLIKELY((uint64_t)conn->out.bytes + conn->window_bytes > most - bytes)) {
         return exceeded(conn, err);
     }
     if (BERTH_UNLIKELY(bytes == 0)) {
         return refuse(err, BERTH_E_FRAME); /* nothing would be on the wire */
     }
-    uint8_t *at = chain_space(&conn->out, &worker->pool, bytes);
+    uint8_t *at = chain_space(chain, &worker->pool, bytes);
     if (BERTH_UNLIKELY(at == NULL)) {
         return exceeded(conn, err);
     }
@@ -85,7 +86,7 @@ void *berth_send_space(struct berth_conn *conn, size_t size, int *err)
         return refuse(err, BERTH_E_CLOSED);
     }
     BERTH_ASSERT(worker_current() == conn->worker);
-    void *at = frame_space(conn, size, err);
+    void *at = frame_space(conn, &conn->out, size, err);
     if (at != NULL) {
         conn->worker->messages_out++;
         if (conn->worker->batch_conn != conn) {
@@ -107,10 +108,15 @@ void *berth_reply_space(struct berth_conn *conn, const struct berth_message *mes
                        index < worker->batch_next)) {
         return refuse(err, BERTH_E_STATE);
     }
-    void *at = frame_space(conn, size, err);
+    struct chain *chain = keep_reply_chain(conn);
+    uint32_t before = chain->bytes;
+    void *at = frame_space(conn, chain, size, err);
     if (at != NULL) {
         worker->batch_next = (uint32_t)index + 1;
         worker->messages_out++;
+        if (BERTH_UNLIKELY(chain != &conn->out)) {
+            keep_reply_queued(conn, chain->bytes - before);
+        }
     }
     return at;
 }
@@ -197,7 +203,7 @@ void send_completed(struct berth_conn *conn, int32_t result)
     }
     if ((conn->flags & (CF_BLOCKED_HIGH | CF_EXCEEDED)) != 0 &&
         conn->out.bytes <= worker->server->config.send_low_bytes) {
-        conn->flags &= (uint16_t)~CF_BLOCKED_HIGH;
+        conn->flags &= ~CF_BLOCKED_HIGH;
         send_drained(conn);
         receive_resume(conn);
     }
@@ -206,11 +212,12 @@ void send_completed(struct berth_conn *conn, int32_t result)
 /* Tells a program that was refused room that there is some again. */
 void send_drained(struct berth_conn *conn)
 {
+    uint64_t queued = (uint64_t)conn->out.bytes + conn->window_bytes;
     if ((conn->flags & CF_EXCEEDED) == 0 || conn->state != CONN_OPEN ||
-        conn->out.bytes > conn->worker->server->config.send_low_bytes) {
+        queued > conn->worker->server->config.send_low_bytes) {
         return;
     }
-    conn->flags &= (uint16_t)~CF_EXCEEDED;
+    conn->flags &= ~CF_EXCEEDED;
     if (conn->speaker->protocol.on_drained != NULL && (conn->flags & CF_CLOSE) == 0) {
         conn->speaker->protocol.on_drained(conn);
     }

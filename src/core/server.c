@@ -121,8 +121,16 @@ int server_create_in(struct berth_server **out, const struct berth_config *confi
     if (result == BERTH_OK) {
         result = layout_plan(&server->config, &server->layout, error);
     }
+    if (result == BERTH_OK && post_create(&server->post, server->config.post_bytes) != BERTH_OK) {
+        result = error_set(error, BERTH_E_MEMORY, 0, "post_bytes",
+                           "%llu bytes of address space were refused",
+                           (unsigned long long)server->config.post_bytes);
+    }
     if (result == BERTH_OK) {
         result = create_workers(server, error);
+        if (result != BERTH_OK) {
+            post_destroy(&server->post);
+        }
     }
     if (result != BERTH_OK) {
         free(server);
@@ -309,13 +317,7 @@ void berth_server_stop(struct berth_server *server)
     while (before < 2 && !atomic_compare_exchange_weak(&server->stop, &before, before + 1)) {
     }
     for (uint32_t i = 0; i < server->config.workers; i++) {
-        struct worker *worker = &server->workers[i];
-        atomic_fetch_add(&worker->wakers, 1); /* worker_close waits for us */
-        struct io *io = atomic_load(&worker->wake);
-        if (io != NULL) {
-            io_wake(io);
-        }
-        atomic_fetch_sub(&worker->wakers, 1);
+        worker_wake(&server->workers[i]);
     }
 }
 
@@ -366,6 +368,7 @@ void berth_server_destroy(struct berth_server *server)
     latch_fini(&server->go);
     latch_fini(&server->ended);
     pthread_mutex_destroy(&server->lock);
+    post_destroy(&server->post);
     free(server->workers);
     free(server);
 }

@@ -66,6 +66,7 @@ int worker_create(struct worker *worker, struct berth_server *server, uint32_t i
     list_init(&worker->short_of);
     worker->accept_timer.kind = TIMER_ACCEPT;
     worker->stop_timer.kind = TIMER_STOP;
+    list_init(&worker->kept_full);
     worker->space_timer.kind = TIMER_SPACE;
     return BERTH_OK;
 }
@@ -103,13 +104,39 @@ int worker_open(struct worker *worker)
 
 void worker_close(struct worker *worker)
 {
-    BERTH_ASSERT(worker->pool.used == 0);
+    remote_end(worker);
+    BERTH_ASSERT(worker->pool.used == worker->kept_bytes); /* the program may still hold those */
     atomic_store(&worker->wake, NULL);
-    while (atomic_load(&worker->wakers) > 0) { /* a stop is being called; it takes one write */
+    while (atomic_load(&worker->wakers) > 0) { /* somebody is at it; it takes one write */
         sched_yield();
     }
     io_close_all(worker->io);
     worker->io = NULL;
+}
+
+/* ------------------------------------------------------------------------------ other threads */
+
+void worker_wake(struct worker *worker)
+{
+    atomic_fetch_add(&worker->wakers, 1); /* worker_close waits for us */
+    struct io *io = atomic_load(&worker->wake);
+    if (io != NULL) {
+        io_wake(io);
+    }
+    atomic_fetch_sub(&worker->wakers, 1);
+}
+
+/* Who posts looks for a sleeper after its put, and who wants to sleep looks into the mailbox after
+ * it said so: one of the two sees the other. Only the first of many posts wakes. */
+bool worker_post(struct worker *worker, struct mail *mail)
+{
+    if (!mailbox_put(&worker->mailbox, mail)) {
+        return false;
+    }
+    if (atomic_load(&worker->sleeps) && atomic_exchange(&worker->sleeps, false)) {
+        worker_wake(worker);
+    }
+    return true;
 }
 
 /* --------------------------------------------------------------------------------------- ending */
@@ -146,6 +173,15 @@ static void end_accepting(struct worker *worker)
     admit_give_back(worker);
 }
 
+/* What a paused connection has sent is answered all the same. */
+static void stop_pause(struct berth_conn *conn)
+{
+    if ((conn->flags & CF_PAUSED) != 0) {
+        conn->flags &= ~CF_PAUSED;
+        conn_again(conn);
+    }
+}
+
 /* Tells every open connection to end when all that it received is answered. */
 static void sweep(struct worker *worker)
 {
@@ -154,6 +190,7 @@ static void sweep(struct worker *worker)
         struct berth_conn *conn = &worker->conns[slot];
         if (conn->state == CONN_OPEN && (conn->flags & CF_STOP) == 0) {
             conn->flags |= CF_STOP;
+            stop_pause(conn);
             attend(conn);
         }
     }
@@ -291,6 +328,13 @@ static void publish(struct worker *worker)
     atomic_store_explicit(&worker->stats.messages_out, worker->messages_out, memory_order_relaxed);
 }
 
+/* How long the worker may sleep; not at all if there is mail. */
+static uint64_t sleep_until(struct worker *worker)
+{
+    atomic_store(&worker->sleeps, true);
+    return mailbox_is_empty(&worker->mailbox) ? wheel_next_ns(&worker->wheel) : 0;
+}
+
 bool worker_turn(struct worker *worker, bool wait)
 {
     BERTH_ASSERT(worker->phase != WORKER_ENDED);
@@ -298,11 +342,14 @@ bool worker_turn(struct worker *worker, bool wait)
     bool receivable = worker->parked.count > 0 && io_leases_free(worker->io) > 0;
     bool busy = receivable || worker->again.count > 0 || worker->attend.count > 0 ||
                 looks_for_more(worker) || stop_unseen(worker) || !wait;
-    uint64_t deadline = busy ? 0 : wheel_next_ns(&worker->wheel);
+    uint64_t deadline = busy ? 0 : sleep_until(worker);
     uint32_t count = io_reap(worker->io, worker->completions, TURN_COMPLETIONS, deadline);
+    atomic_store_explicit(&worker->sleeps, false, memory_order_relaxed);
     worker->now_ns = io_now(worker->io);
     worker->turn++;
     look_for_stop(worker);
+    remote_mail(worker, mailbox_take(&worker->mailbox));
+    keep_resume_waiting(worker);
     dispatch_resume_waiting(worker);
     for (uint32_t i = 0; i < count; i++) {
         completed(worker, &worker->completions[i]);

@@ -98,7 +98,7 @@ void wheel_set(struct wheel *wheel, struct wheel_timer *timer, uint64_t due_ns)
 {
     wheel_cancel(wheel, timer);
     uint64_t tick = due_ns / WHEEL_TICK_NS;
-    timer->due_tick = tick + (tick * WHEEL_TICK_NS < due_ns ? 1 : 0);
+    timer->due_tick = (tick + (tick * WHEEL_TICK_NS < due_ns ? 1 : 0)) & WHEEL_TICK_MAX;
     place(wheel, timer);
     wheel->count++;
 }

@@ -1,0 +1,330 @@
+/* Kept messages: beyond their callback, answered or released later, from any thread.
+ *
+ * A kept message is one piece of the worker's pool that holds a copy of the message and the room
+ * for its reply, so that a reply needs no memory and cannot fail; framed where it lies, the piece
+ * itself is lent to the connection's chain, and goes back to the pool when it is sent. From keep to
+ * the reply or release it belongs to the program; those post its letter to the worker, and from
+ * then on it is the worker's.
+ *
+ * Replies leave in the order of their messages. Each connection has a window, a ring of the kept
+ * messages that have no answer yet, oldest first. A reply to a later message waits in the chain of
+ * the newest kept one; when the oldest is answered or released, its reply and what waited behind it
+ * move to the connection's own chain, O(1) each. The window counts messages and bytes; when it has
+ * window_messages or more than window_bytes, nothing more is handed over until some are answered.
+ * All connections of a worker together may keep KEPT_SHARE of its pool, beyond which they wait for
+ * each other; both are soft by one batch.
+ *
+ * A connection that ends leaves its kept messages to the program, which still has to let go of
+ * them. O(1) each, beside the copy.
+ */
+#include <string.h>
+
+#include "base/assert.h"
+#include "core/core.h"
+
+/* Of a worker's pool. The rest is for replies and for messages in parts, which must go on for kept
+ * messages to be answered at all. */
+#define KEPT_SHARE(bytes) ((bytes) / 2)
+
+struct kept {
+    struct berth_kept open; /* what the program sees */
+    struct slab_ref ref;    /* the reply, once it is queued */
+    struct mail mail;
+    struct worker *worker;
+    const struct speaker *speaker;
+    struct kept *next;   /* in the window: the next newer one; of the newest, the oldest */
+    struct chain behind; /* replies to later messages */
+    uint8_t *frame;      /* of the reply */
+    uint32_t frame_bytes;
+    uint32_t piece_bytes;
+    uint32_t behind_count; /* replies in `behind` */
+    bool in_window;        /* its message is unanswered, and its connection lives */
+    bool ended;            /* the program has let go of it */
+};
+
+/* ------------------------------------------------------------------------------------ the window
+ */
+
+static struct kept *oldest(const struct berth_conn *conn)
+{
+    return conn->window_last == NULL ? NULL : conn->window_last->next;
+}
+
+static void window_push(struct berth_conn *conn, struct kept *kept)
+{
+    if (conn->window_last == NULL) {
+        kept->next = kept;
+    } else {
+        kept->next = conn->window_last->next;
+        conn->window_last->next = kept;
+    }
+    conn->window_last = kept;
+    conn->window_count++;
+    conn->window_bytes += kept->piece_bytes;
+    kept->in_window = true;
+}
+
+static void window_pop(struct berth_conn *conn)
+{
+    struct kept *first = oldest(conn);
+    if (first->next == first) {
+        conn->window_last = NULL;
+    } else {
+        conn->window_last->next = first->next;
+    }
+    conn->window_count = (uint16_t)(conn->window_count - 1 - first->behind_count);
+    conn->window_bytes -= first->piece_bytes + first->behind.bytes;
+    first->in_window = false;
+}
+
+/* Where a reply goes now: to the wire, or behind a message that is not answered yet. */
+struct chain *keep_reply_chain(struct berth_conn *conn)
+{
+    return conn->window_last == NULL ? &conn->out : &conn->window_last->behind;
+}
+
+/* A reply was written to keep_reply_chain. */
+void keep_reply_queued(struct berth_conn *conn, uint32_t bytes)
+{
+    if (conn->window_last != NULL) {
+        conn->window_last->behind_count++;
+        conn->window_count++;
+        conn->window_bytes += bytes;
+    }
+}
+
+/* How many more messages the window takes. */
+uint32_t keep_room(const struct berth_conn *conn)
+{
+    uint32_t most = conn->worker->server->config.window_messages;
+    return most > conn->window_count ? most - conn->window_count : 0;
+}
+
+static bool window_full(const struct berth_conn *conn)
+{
+    return keep_room(conn) == 0 || conn->window_bytes > conn->worker->server->config.window_bytes;
+}
+
+static bool worker_full(const struct worker *worker)
+{
+    return worker->kept_bytes > KEPT_SHARE(worker->pool.bytes);
+}
+
+/* Whether messages must wait because too much is kept; notes why. */
+bool keep_blocked(struct berth_conn *conn)
+{
+    struct worker *worker = conn->worker;
+    if (BERTH_LIKELY(conn->window_last == NULL && worker->kept_bytes == 0)) {
+        return false;
+    }
+    if (window_full(conn)) {
+        conn->flags |= CF_BLOCKED_WINDOW;
+        STAT_ADD(worker, window_pauses, 1);
+        return true;
+    }
+    if (worker_full(worker) && !link_is_in(&conn->held)) {
+        conn->flags |= CF_BLOCKED_KEPT;
+        list_push(&worker->kept_full, &conn->held);
+        return true;
+    }
+    return false;
+}
+
+/* Those that waited for others to be answered. */
+void keep_resume_waiting(struct worker *worker)
+{
+    while (worker->kept_full.count > 0 && !worker_full(worker)) {
+        struct berth_conn *conn =
+            LIST_ENTRY(list_take(&worker->kept_full), struct berth_conn, held);
+        conn->flags &= ~CF_BLOCKED_KEPT;
+        conn_again(conn);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------ keep
+ */
+
+static struct berth_kept *refuse(int *err, int code)
+{
+    if (err != NULL) {
+        *err = code;
+    }
+    return NULL;
+}
+
+/* A piece for what is kept and `bytes` behind it. */
+static struct kept *take(struct berth_conn *conn, size_t bytes)
+{
+    struct worker *worker = conn->worker;
+    struct pool *pool = &worker->pool;
+    size_t got = 0;
+    size_t others = pool->used - pool->chains;
+    struct kept *kept = others + bytes <= POOL_SHARE(pool->bytes)
+                            ? pool_take(pool, sizeof *kept + bytes, &got)
+                            : NULL;
+    if (kept == NULL) {
+        return NULL;
+    }
+    *kept = (struct kept){.worker = worker, .speaker = conn->speaker, .piece_bytes = (uint32_t)got};
+    kept->mail.kind = MAIL_KEPT;
+    worker->kept_bytes += got;
+    return kept;
+}
+
+struct berth_kept *berth_keep(struct berth_conn *conn, const struct berth_message *message,
+                              size_t reply_bytes, int *err)
+{
+    struct worker *worker = conn->worker;
+    BERTH_ASSERT(worker_current() == worker);
+    size_t index = (size_t)(message - worker->batch);
+    if (conn->state != CONN_OPEN || (conn->flags & CF_CLOSE) != 0) {
+        return refuse(err, BERTH_E_CLOSED);
+    }
+    if (worker->batch_conn != conn || index >= worker->batch_count) {
+        return refuse(err, BERTH_E_STATE);
+    }
+    size_t header = conn->speaker->fast != FAST_NONE ? 4 : BERTH_HEADER_BYTES_MAX;
+    size_t bytes = header + BERTH_DELIMITER_BYTES_MAX + message->size;
+    if (reply_bytes > BERTH_MESSAGE_BYTES_LIMIT ||
+        sizeof(struct kept) + bytes + reply_bytes > KEPT_SHARE(worker->pool.bytes)) {
+        return refuse(err, BERTH_E_TOO_LARGE);
+    }
+    struct kept *kept = take(conn, bytes + reply_bytes);
+    if (kept == NULL) {
+        conn->flags |= CF_EXCEEDED;
+        dispatch_block_for_space(conn);
+        return refuse(err, BERTH_E_WOULD_EXCEED);
+    }
+    uint8_t *reply = (uint8_t *)kept + sizeof *kept + header;
+    uint8_t *data = reply + reply_bytes + BERTH_DELIMITER_BYTES_MAX;
+    if (message->size > 0) {
+        memcpy(data, message->data, message->size);
+    }
+    kept->open = (struct berth_kept){
+        .message = {.data = data, .size = message->size},
+        .conn = berth_conn_handle(conn),
+        .reply = reply,
+        .reply_bytes = (uint32_t)reply_bytes,
+    };
+    if (index >= worker->batch_next) { /* else it is answered already, and only looked at later */
+        worker->batch_next = (uint32_t)index + 1;
+        window_push(conn, kept);
+    }
+    STAT_ADD(worker, messages_kept, 1);
+    return &kept->open;
+}
+
+/* ----------------------------------------------------------------------- letting go, any thread */
+
+/* Hands it to its worker. Nothing of it may be touched after. */
+static int let_go(struct kept *kept)
+{
+    bool live = remote_is_live(kept->worker, kept->open.conn);
+    /* A worker that has ended takes no letters; then it goes with the server's memory. */
+    bool taken = worker_post(kept->worker, &kept->mail);
+    return live && taken ? BERTH_OK : BERTH_E_STALE;
+}
+
+int berth_kept_reply(struct berth_kept *open, const void *data, size_t size)
+{
+    struct kept *kept = (struct kept *)(void *)open;
+    const struct berth_framing *framing = &kept->speaker->protocol.framing;
+    if (size > open->reply_bytes) {
+        return BERTH_E_TOO_LARGE;
+    }
+    if (size > 0 && data != open->reply) {
+        memmove(open->reply, data, size);
+    }
+    uint8_t header[BERTH_HEADER_BYTES_MAX];
+    int result = berth_frame_message_check(framing, open->reply, (uint32_t)size);
+    if (result == BERTH_OK) {
+        result = berth_frame_header(framing, (uint32_t)size, header);
+    }
+    if (result < 0) {
+        return result;
+    }
+    uint32_t trailer = framing->kind == BERTH_FRAMING_DELIMITER ? framing->delimiter_bytes : 0;
+    uint32_t frame_bytes = (uint32_t)result + (uint32_t)size + trailer;
+    if (frame_bytes == 0) {
+        return BERTH_E_FRAME; /* nothing would be on the wire */
+    }
+    kept->frame = open->reply - result;
+    kept->frame_bytes = frame_bytes;
+    memcpy(kept->frame, header, (size_t)result);
+    memcpy(open->reply + size, framing->delimiter, trailer);
+    return let_go(kept);
+}
+
+void berth_kept_release(struct berth_kept *open)
+{
+    (void)let_go((struct kept *)(void *)open);
+}
+
+/* --------------------------------------------------------------------------- back on the worker */
+
+static void give(struct kept *kept)
+{
+    struct worker *worker = kept->worker;
+    worker->kept_bytes -= kept->piece_bytes;
+    pool_give(&worker->pool, kept);
+}
+
+static void reply_sent(struct slab_ref *ref)
+{
+    give(LIST_ENTRY(ref, struct kept, ref));
+}
+
+/* Sends what no longer has to wait. */
+static void advance(struct berth_conn *conn)
+{
+    struct worker *worker = conn->worker;
+    struct kept *kept;
+    while ((kept = oldest(conn)) != NULL && kept->ended) {
+        window_pop(conn);
+        struct chain behind = kept->behind;
+        if (kept->frame_bytes > 0) {
+            worker->messages_out++;
+            chain_refer(&conn->out, &worker->pool, &kept->ref, kept->frame, kept->frame_bytes,
+                        reply_sent);
+        } else {
+            give(kept);
+        }
+        chain_join(&conn->out, &behind, &worker->pool);
+    }
+}
+
+void keep_arrived(struct worker *worker, struct mail *mail)
+{
+    struct kept *kept = LIST_ENTRY(mail, struct kept, mail);
+    kept->ended = true;
+    if (!kept->in_window) {
+        give(kept); /* its connection has ended, or it was answered before it was kept */
+        return;
+    }
+    struct berth_conn *conn = conn_of_handle(worker, kept->open.conn);
+    BERTH_ASSERT(conn != NULL);
+    advance(conn);
+    if (conn->state == CONN_DRAINING) {
+        close_progress(conn);
+    }
+    if ((conn->flags & CF_BLOCKED_WINDOW) != 0 && !window_full(conn)) {
+        conn->flags &= ~CF_BLOCKED_WINDOW;
+        conn_again(conn);
+    }
+    attend(conn);
+    send_drained(conn);
+}
+
+/* The connection ends: what it has kept is the program's alone, or nobody's. */
+void keep_drop_all(struct berth_conn *conn)
+{
+    struct worker *worker = conn->worker;
+    while (conn->window_last != NULL) {
+        struct kept *kept = oldest(conn);
+        window_pop(conn);
+        chain_clear(&kept->behind, &worker->pool);
+        if (kept->ended) {
+            give(kept);
+        }
+    }
+}

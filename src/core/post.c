@@ -1,0 +1,47 @@
+/* Posts: memory for what other threads send, a pool of its own under a lock.
+ *
+ * A worker's pool belongs to its thread, so bytes that come from elsewhere lie here until the last
+ * worker has sent them. Any thread takes, any thread gives back; the lock is held for the few steps
+ * of the pool, never while bytes are copied. post_bytes bounds it: who sends faster than the
+ * workers can pass on is told so (BERTH_E_WOULD_EXCEED). Nothing on the way from a received message
+ * to its reply comes by here. O(1), or O(orders) when pieces are split or merged.
+ */
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "core/core.h"
+
+int post_create(struct post *post, uint64_t bytes)
+{
+    post->bytes = (size_t)bytes / POOL_PIECE * POOL_PIECE;
+    size_t account = pool_account_bytes(post->bytes);
+    post->block = memory_reserve(post->bytes + account);
+    if (post->block == NULL) {
+        return BERTH_E_MEMORY;
+    }
+    pool_init(&post->pool, post->block, post->bytes, post->block + post->bytes);
+    pthread_mutex_init(&post->lock, NULL);
+    return BERTH_OK;
+}
+
+void post_destroy(struct post *post)
+{
+    pthread_mutex_destroy(&post->lock);
+    memory_release(post->block, post->bytes + pool_account_bytes(post->bytes));
+}
+
+void *post_take(struct post *post, size_t bytes)
+{
+    size_t got;
+    pthread_mutex_lock(&post->lock);
+    void *taken = pool_take(&post->pool, bytes, &got);
+    pthread_mutex_unlock(&post->lock);
+    return taken;
+}
+
+void post_give(struct post *post, void *taken)
+{
+    pthread_mutex_lock(&post->lock);
+    pool_give(&post->pool, taken);
+    pthread_mutex_unlock(&post->lock);
+}
