@@ -192,6 +192,7 @@ struct worker {
     struct list again;
     struct list short_of; /* of pool space for replies */
     struct list kept_full;
+    size_t used_seen; /* pool.used when those two were last looked at */
 
     uint64_t kept_bytes; /* of pieces of the pool that kept messages hold */
 

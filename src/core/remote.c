@@ -207,6 +207,9 @@ int berth_handle_send(struct berth_server *server, berth_handle handle, const vo
     if (conn == NULL || !is_of(atomic_load(&conn->word), handle)) {
         return BERTH_E_STALE;
     }
+    if (size > server->post.bytes || size > server->config.send_max_bytes) {
+        return BERTH_E_TOO_LARGE;
+    }
     const struct berth_framing *framing = &speaker->protocol.framing;
     uint8_t header[BERTH_HEADER_BYTES_MAX];
     uint32_t header_bytes;

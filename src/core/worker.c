@@ -328,6 +328,13 @@ static void publish(struct worker *worker)
     atomic_store_explicit(&worker->stats.messages_out, worker->messages_out, memory_order_relaxed);
 }
 
+/* Whether somebody waits for memory, and there is more than when that was last looked at. */
+static bool memory_was_freed(const struct worker *worker)
+{
+    return worker->kept_full.count + worker->short_of.count > 0 &&
+           worker->pool.used < worker->used_seen;
+}
+
 /* How long the worker may sleep; not at all if there is mail. */
 static uint64_t sleep_until(struct worker *worker)
 {
@@ -341,7 +348,7 @@ bool worker_turn(struct worker *worker, bool wait)
     current_worker = worker;
     bool receivable = worker->parked.count > 0 && io_leases_free(worker->io) > 0;
     bool busy = receivable || worker->again.count > 0 || worker->attend.count > 0 ||
-                looks_for_more(worker) || stop_unseen(worker) || !wait;
+                memory_was_freed(worker) || looks_for_more(worker) || stop_unseen(worker) || !wait;
     uint64_t deadline = busy ? 0 : sleep_until(worker);
     uint32_t count = io_reap(worker->io, worker->completions, TURN_COMPLETIONS, deadline);
     atomic_store_explicit(&worker->sleeps, false, memory_order_relaxed);
@@ -351,6 +358,7 @@ bool worker_turn(struct worker *worker, bool wait)
     remote_mail(worker, mailbox_take(&worker->mailbox));
     keep_resume_waiting(worker);
     dispatch_resume_waiting(worker);
+    worker->used_seen = worker->pool.used;
     for (uint32_t i = 0; i < count; i++) {
         completed(worker, &worker->completions[i]);
     }

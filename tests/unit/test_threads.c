@@ -1,0 +1,224 @@
+/* Every message is kept and answered from another thread: 2 workers, 4 application threads, clients
+ * that keep many on their way. None is lost, none leaves out of order. 100,000 messages; ten
+ * million with BERTH_FULL=1 in the environment (./dev test --full), meant for ThreadSanitizer.
+ *
+ * The threads answer in disorder: each takes a handful of the newest messages of a shared stack.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "unit/help_server.h"
+
+#define WORKERS     2
+#define THREADS     4
+#define CLIENTS     20
+#define ORDINARY    100000u
+#define FULL        10000000u
+#define AHEAD       200 /* messages on their way per client */
+#define FRAME_BYTES 8   /* length and number */
+#define HANDFUL     8
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct berth_kept *top;
+    bool ending;
+} stack = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void keep_all(struct berth_conn *conn, const struct berth_message *messages, size_t count)
+{
+    struct berth_kept *first = NULL;
+    struct berth_kept *last = NULL;
+    for (size_t i = 0; i < count; i++) {
+        struct berth_kept *kept = berth_keep(conn, &messages[i], messages[i].size, NULL);
+        assert_non_null(kept);
+        kept->next = first;
+        first = kept;
+        last = last == NULL ? kept : last;
+    }
+    pthread_mutex_lock(&stack.lock);
+    last->next = stack.top;
+    stack.top = first;
+    pthread_cond_signal(&stack.changed);
+    pthread_mutex_unlock(&stack.lock);
+}
+
+static struct berth_kept *take_handful(void)
+{
+    pthread_mutex_lock(&stack.lock);
+    while (stack.top == NULL && !stack.ending) {
+        pthread_cond_wait(&stack.changed, &stack.lock);
+    }
+    struct berth_kept *first = stack.top;
+    struct berth_kept *last = first;
+    for (int i = 1; i < HANDFUL && last != NULL && last->next != NULL; i++) {
+        last = last->next;
+    }
+    if (last != NULL) {
+        stack.top = last->next;
+        last->next = NULL;
+    }
+    if (stack.top != NULL) {
+        pthread_cond_signal(&stack.changed);
+    }
+    pthread_mutex_unlock(&stack.lock);
+    return first;
+}
+
+static void *answer_all(void *unused)
+{
+    (void)unused;
+    struct berth_kept *kept;
+    while ((kept = take_handful()) != NULL) {
+        while (kept != NULL) {
+            struct berth_kept *next = kept->next;
+            memcpy(kept->reply, kept->message.data, kept->message.size);
+            assert_int_equal(berth_kept_reply(kept, kept->reply, kept->message.size), BERTH_OK);
+            kept = next;
+        }
+    }
+    return NULL;
+}
+
+struct client {
+    int fd;
+    uint32_t sent;
+    uint32_t heard;
+    size_t part; /* bytes of a reply that came in parts */
+    uint8_t partial[FRAME_BYTES];
+};
+
+static void frame_of(uint32_t number, uint8_t *out)
+{
+    const uint8_t length[4] = {4};
+    memcpy(out, length, 4);
+    memcpy(out + 4, &number, 4);
+}
+
+static void send_more(struct client *client, uint32_t each)
+{
+    uint8_t bytes[AHEAD * FRAME_BYTES];
+    size_t count = 0;
+    while (client->sent < each && client->sent - client->heard < AHEAD) {
+        frame_of(client->sent++, bytes + count);
+        count += FRAME_BYTES;
+    }
+    if (count > 0) {
+        live_tell(client->fd, bytes, count);
+    }
+}
+
+static void hear_some(struct client *client)
+{
+    uint8_t bytes[AHEAD * FRAME_BYTES];
+    memcpy(bytes, client->partial, client->part);
+    ssize_t got = recv(client->fd, bytes + client->part, sizeof bytes - client->part, 0);
+    assert_true(got > 0);
+    size_t count = client->part + (size_t)got;
+    size_t at = 0;
+    for (; count - at >= FRAME_BYTES; at += FRAME_BYTES) {
+        uint8_t expected[FRAME_BYTES];
+        frame_of(client->heard, expected);
+        if (memcmp(bytes + at, expected, FRAME_BYTES) != 0) {
+            uint32_t number;
+            memcpy(&number, bytes + at + 4, 4);
+            fail_msg("reply %u instead of %u", number, client->heard);
+        }
+        client->heard++;
+    }
+    client->part = count - at;
+    memcpy(client->partial, bytes + at, client->part);
+}
+
+static void run_clients(const struct berth_address *at, uint32_t each)
+{
+    struct client clients[CLIENTS] = {{0}};
+    struct pollfd polls[CLIENTS];
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        clients[i].fd = live_client(at);
+        polls[i] = (struct pollfd){.fd = clients[i].fd, .events = POLLIN};
+        send_more(&clients[i], each);
+    }
+    unsigned done = 0;
+    while (done < CLIENTS) {
+        int ready = poll(polls, CLIENTS, LIVE_WAIT_MS);
+        assert_true(ready > 0);
+        for (unsigned i = 0; i < CLIENTS; i++) {
+            if ((polls[i].revents & POLLIN) == 0) {
+                continue;
+            }
+            hear_some(&clients[i]);
+            send_more(&clients[i], each);
+            if (clients[i].heard == each) {
+                polls[i].fd = -1;
+                done++;
+            }
+        }
+    }
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        close(clients[i].fd);
+    }
+}
+
+static void none_is_lost_or_reordered(void **state)
+{
+    (void)state;
+    uint32_t all = getenv("BERTH_FULL") != NULL ? FULL : ORDINARY;
+    struct berth_config config;
+    live_settings(&config);
+    config.workers = WORKERS;
+    struct berth_protocol protocol = {
+        .framing = {.kind = BERTH_FRAMING_LENGTH, .length_bytes = 4, .message_bytes_max = 100},
+        .on_messages = keep_all,
+    };
+    struct berth_server *server = live_create(&config);
+    struct berth_address at = live_listen_on(server, &protocol);
+    live_start(server);
+    stack.ending = false;
+    pthread_t threads[THREADS];
+    for (unsigned i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, answer_all, NULL), 0);
+    }
+    run_clients(&at, all / CLIENTS);
+    pthread_mutex_lock(&stack.lock);
+    stack.ending = true;
+    pthread_cond_broadcast(&stack.changed);
+    pthread_mutex_unlock(&stack.lock);
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    struct berth_stats stats = live_stats_of(server);
+    assert_int_equal(stats.messages_in, all);
+    assert_int_equal(stats.messages_kept, all);
+    LIVE_UNTIL(live_stats_of(server).messages_out == all);
+    live_end(server);
+}
+
+static int on_epoll(void **state)
+{
+    (void)state;
+    live_backend = BERTH_BACKEND_EPOLL;
+    return 0;
+}
+
+static int on_uring(void **state)
+{
+    (void)state;
+    live_backend = BERTH_BACKEND_URING;
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(none_is_lost_or_reordered, on_epoll),
+        cmocka_unit_test_setup(none_is_lost_or_reordered, on_uring),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
