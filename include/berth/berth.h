@@ -392,6 +392,14 @@ int berth_handle_resume(struct berth_server *server, berth_handle handle);
 int berth_handle_send(struct berth_server *server, berth_handle handle, const void *data,
                       size_t size);
 
+/* Stops listening (false) or listens again (true), at the same addresses. Open connections go on;
+ * those that wait to be accepted are, as far as connections_max allows; later clients are refused
+ * by the system. Returns at once; a server starts out listening. Before the last clients are
+ * taken, a call with true undoes one with false. BERTH_E_SYSTEM: an address could not be listened
+ * on again (somebody else does); *error says which and why, and calling again tries again.
+ * BERTH_E_STATE: not running, or stopping. */
+int berth_server_listening(struct berth_server *server, bool on, struct berth_error *error);
+
 /* Calls `each` for every connection between on_open and on_close, on its worker, where everything
  * is allowed that is in a callback; then `done` (may be NULL) once, on the worker that was last.
  * Returns at once. A worker's connections are visited in one turn. Before start, it waits for the

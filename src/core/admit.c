@@ -41,7 +41,8 @@ static bool take_permit(struct berth_server *server)
 void admit_fill(struct worker *worker)
 {
     struct berth_server *server = worker->server;
-    bool accepts = worker->phase == WORKER_RUNNING || worker->queue_open;
+    bool accepts =
+        worker->phase == WORKER_RUNNING ? worker->accepting <= ACCEPTING_QUEUE : worker->queue_open;
     if (server->listeners_count == 0 || worker->accept_paused || !accepts) {
         admit_give_back(worker);
         return;

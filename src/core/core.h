@@ -161,6 +161,14 @@ enum worker_phase {
     WORKER_ENDED,
 };
 
+/* What a worker does about clients when listening is stopped and started while it serves. */
+enum worker_accepting {
+    ACCEPTING,
+    ACCEPTING_QUEUE, /* those that wait already are taken still */
+    ACCEPTING_ENDS,  /* accepts were cancelled; those in flight are awaited */
+    ACCEPTING_NONE,
+};
+
 struct worker_stats {
 #define WORKER_STATS_FIELD(name, text) _Atomic uint64_t name;
     BERTH_STATS(WORKER_STATS_FIELD)
@@ -210,6 +218,7 @@ struct worker {
     uint32_t accepts_in_flight; /* each uses a permit */
     bool accept_paused;
     struct wheel_timer accept_timer;
+    enum worker_accepting accepting;
 
     /* ending: worker.c */
     enum worker_phase phase;
@@ -263,6 +272,12 @@ struct post {
     size_t bytes;
 };
 
+enum server_listening {
+    LISTENING,
+    LISTENING_HALTING, /* until no worker has an accept in flight */
+    LISTENING_HALTED,
+};
+
 struct berth_server {
     struct berth_config config; /* with every default resolved */
     struct layout layout;
@@ -278,7 +293,7 @@ struct berth_server {
     struct worker *workers; /* config.workers of them */
     struct post post;
     struct speaker *speakers;
-    pthread_mutex_t lock;     /* of speakers */
+    pthread_mutex_t lock;     /* of speakers and of listening */
     struct latch opened;      /* workers that have opened their io, or failed to */
     struct latch go;          /* 1 when all have: serve, or end if start_result is a failure */
     struct latch ended;       /* workers that have ended */
@@ -291,6 +306,9 @@ struct berth_server {
     _Atomic uint64_t open;
     _Atomic uint64_t accepted_open;
     _Atomic uint64_t accepted_most;
+    _Atomic int listening;       /* enum server_listening; changed under lock */
+    bool listening_wanted;       /* while HALTING; under lock */
+    uint32_t halted;             /* workers that accept no more; under lock */
     _Atomic uint64_t log_second; /* rate limit of on_log */
     _Atomic uint32_t log_count;
 };
@@ -359,6 +377,11 @@ void admit_give_back(struct worker *worker);
 void admit_pause(struct worker *worker, int error);
 void admit_resume(struct worker *worker);
 void admit_connection_ended(struct worker *worker);
+
+/* listening.c */
+void listening_look(struct worker *worker);
+bool listening_empties(const struct worker *worker);
+void listening_quiet(struct worker *worker);
 
 /* listener.c */
 void listener_completed(struct worker *worker, const struct io_completion *done);

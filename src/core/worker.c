@@ -153,7 +153,7 @@ static void cancel_connect(struct berth_conn *conn)
 static void begin_stopping(struct worker *worker)
 {
     worker->phase = WORKER_STOPPING;
-    worker->queue_open = true;
+    worker->queue_open = worker->accepting <= ACCEPTING_QUEUE;
     worker->unswept = true;
     uint64_t ms = worker->server->config.stop_timeout_ms;
     wheel_set(&worker->wheel, &worker->stop_timer, worker->now_ns + ms * NS_PER_MS);
@@ -231,8 +231,9 @@ static void look_for_stop(struct worker *worker)
 /* Whether a stop still has to find out what has already arrived; turns then do not wait. */
 static bool looks_for_more(const struct worker *worker)
 {
-    return worker->phase == WORKER_STOPPING &&
-           (worker->unswept || (worker->queue_open && worker->accepts_in_flight > 0));
+    return listening_empties(worker) ||
+           (worker->phase == WORKER_STOPPING &&
+            (worker->unswept || (worker->queue_open && worker->accepts_in_flight > 0)));
 }
 
 static void look_for_quiet(struct worker *worker, uint32_t completions)
@@ -245,6 +246,10 @@ static void look_for_quiet(struct worker *worker, uint32_t completions)
         return;
     }
     worker->busy_turns = 0;
+    if (worker->phase == WORKER_RUNNING) {
+        listening_quiet(worker);
+        return;
+    }
     sweep(worker);
     if (worker->queue_open && worker->accepts_in_flight > 0) {
         end_accepting(worker);
@@ -370,6 +375,7 @@ bool worker_turn(struct worker *worker, bool wait)
         receive_rearm_parked(worker);
     }
     look_for_quiet(worker, count);
+    listening_look(worker);
     for (uint32_t left = worker->attend.count; left > 0 && worker->attend.count > 0; left--) {
         close_step(LIST_ENTRY(list_take(&worker->attend), struct berth_conn, attend));
     }

@@ -37,6 +37,8 @@ struct io_ops {
     int (*listen)(void *world, const struct berth_address *address, int backlog,
                   struct io_listener *out);
     void (*listener_close)(void *world, struct io_listener *listener);
+    void (*listener_halt)(void *world, struct io_listener *listener);
+    int (*listener_resume)(void *world, struct io_listener *listener);
     /* Allocates its own struct, whose first member is a struct io, with calloc. The table of
      * sockets and the leases in `base` are made by io.c before this is called on it. */
     size_t struct_bytes;
@@ -123,6 +125,8 @@ void io_random_seed(struct io *io, uint64_t seed);
 int socket_listen(void *world, const struct berth_address *address, int backlog,
                   struct io_listener *out);
 void socket_listener_close(void *world, struct io_listener *listener);
+void socket_listener_halt(void *world, struct io_listener *listener);
+int socket_listener_resume(void *world, struct io_listener *listener);
 /* A socket ready for connect, bound to `local` if that is not NULL; or a negative errno of
  * io_connect's list. Writes the remote address for connect(2). */
 int socket_for_connect(const struct berth_address *remote, const struct berth_address *local,

@@ -36,6 +36,16 @@ void io_listener_close(const struct io_backend *backend, void *world, struct io_
     backend->ops.listener_close(world, listener);
 }
 
+void io_listener_halt(const struct io_backend *backend, void *world, struct io_listener *listener)
+{
+    backend->ops.listener_halt(world, listener);
+}
+
+int io_listener_resume(const struct io_backend *backend, void *world, struct io_listener *listener)
+{
+    return backend->ops.listener_resume(world, listener);
+}
+
 /* ------------------------------------------------------------------------------ open and close */
 
 static void free_parts(struct io *io)

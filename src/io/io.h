@@ -177,6 +177,13 @@ int io_listen(const struct io_backend *backend, void *world, const struct berth_
  * in flight and start none. Clients that wait in its queue are reset. */
 void io_listener_close(const struct io_backend *backend, void *world, struct io_listener *listener);
 
+/* Stops listening and keeps the place: clients that come are refused, those that wait in the queue
+ * are reset. As for close, no io may have an accept in flight, or start one. */
+void io_listener_halt(const struct io_backend *backend, void *world, struct io_listener *listener);
+
+/* Listens again where it did. 0 or a negative errno. */
+int io_listener_resume(const struct io_backend *backend, void *world, struct io_listener *listener);
+
 /* ------------------------------------------------------------------------------ a worker's io */
 
 /* Opens an io on the calling thread, which becomes its only one. Returns 0 or a negative errno. */

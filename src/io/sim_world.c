@@ -294,6 +294,23 @@ uint32_t sim_listener_take(struct sim_listener *listener)
     return end;
 }
 
+void sim_listener_halt(void *world_of, struct io_listener *halting)
+{
+    struct sim_world *world = world_of;
+    struct sim_listener *listener = &world->listeners[halting->id];
+    listener->halted = true;
+    while (listener->waiting > 0) {
+        sim_end_close(world, sim_listener_take(listener), true);
+    }
+}
+
+int sim_listener_resume(void *world_of, struct io_listener *halted)
+{
+    const struct sim_world *world = world_of;
+    world->listeners[halted->id].halted = false;
+    return 0;
+}
+
 void sim_listener_close(void *world_of, struct io_listener *closing)
 {
     struct sim_world *world = world_of;
@@ -467,7 +484,7 @@ static void on_syn(struct sim_world *world, uint32_t client)
     uint32_t server = client + 1;
     uint32_t number = find_listener(world, &world->ends[server].address);
     struct sim_listener *listener = number == SIM_NONE ? NULL : &world->listeners[number];
-    bool refused = listener == NULL || listener->waiting == listener->backlog;
+    bool refused = listener == NULL || listener->halted || listener->waiting == listener->backlog;
     uint64_t due_ns = arrival_ns(world, client);
     post_at(world, client, SIM_ANSWER, due_ns, refused ? ECONNREFUSED : 0);
     if (refused) {

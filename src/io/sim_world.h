@@ -91,6 +91,7 @@ struct sim_end {
 struct sim_listener {
     struct berth_address address;
     bool open;
+    bool halted;
     uint32_t backlog;
     uint32_t waiting; /* how many */
     uint32_t first;   /* where the ring begins */
@@ -161,6 +162,8 @@ void *sim_grow(void *array, uint32_t *room, uint32_t count, size_t item);
 int sim_listen(void *world, const struct berth_address *address, int backlog,
                struct io_listener *out);
 void sim_listener_close(void *world_of, struct io_listener *closing);
+void sim_listener_halt(void *world_of, struct io_listener *halting);
+int sim_listener_resume(void *world_of, struct io_listener *halted);
 uint32_t sim_listener_take(struct sim_listener *listener); /* the first that waits; >= 1 does */
 
 /* Ends. sim_connect returns the client's. */

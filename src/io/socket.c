@@ -131,6 +131,25 @@ void socket_listener_close(void *world, struct io_listener *listener)
     listener->id = -1;
 }
 
+/* A listening socket that is shut down refuses clients, and may listen again (Linux). */
+void socket_listener_halt(void *world, struct io_listener *listener)
+{
+    (void)world;
+    shutdown(listener->id, SHUT_RD);
+}
+
+int socket_listener_resume(void *world, struct io_listener *listener)
+{
+    (void)world;
+    struct sockaddr_storage name;
+    socklen_t bytes = to_system(&listener->address, &name);
+    /* A port that the system chose was given up by the shutdown; any other is bound still. */
+    if (bind(listener->id, (struct sockaddr *)&name, bytes) < 0 && errno != EINVAL) {
+        return -errno;
+    }
+    return listen(listener->id, listener->backlog) < 0 ? -errno : 0;
+}
+
 int socket_for_connect(const struct berth_address *remote, const struct berth_address *local,
                        struct sockaddr_storage *name, socklen_t *name_bytes)
 {

@@ -1,10 +1,13 @@
 /* What other threads may ask for, on real sockets and both backends: close, pause, resume and send
  * by handle, and visits of all connections on two workers.
  */
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "unit/help_server.h"
@@ -317,6 +320,90 @@ static void churn_and_requests(void **state)
     live_end(scene.server);
 }
 
+static bool refused(const struct berth_address *at)
+{
+    const struct sockaddr_in address = {.sin_family = AF_INET,
+                                        .sin_port = htons(at->port),
+                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    bool no = connect(fd, (const struct sockaddr *)&address, sizeof address) < 0;
+    close(fd);
+    return no;
+}
+
+static void listening_stops_and_starts(struct berth_config *config, uint32_t listeners)
+{
+    enum { ROUNDS = 5 };
+    struct scene scene = {.config = *config};
+    scene.server = live_create(&scene.config);
+    for (uint32_t i = 0; i < listeners; i++) {
+        scene.at = live_listen_on(scene.server, &the_protocol);
+    }
+    struct berth_error error = {.text = ""};
+    assert_int_equal(berth_server_listening(scene.server, false, &error), BERTH_E_STATE);
+    live_start(scene.server);
+    berth_handle handle;
+    int fd = client_of(&scene, &handle);
+    for (int i = 0; i < ROUNDS; i++) {
+        assert_int_equal(berth_server_listening(scene.server, false, &error), BERTH_OK);
+        assert_int_equal(berth_server_listening(scene.server, true, &error), BERTH_OK);
+        assert_int_equal(berth_server_listening(scene.server, false, &error), BERTH_OK);
+        LIVE_UNTIL(refused(&scene.at));
+        live_tell(fd, "on\n", 3);
+        live_hear(fd, "on\n", 3); /* who is there goes on */
+        assert_int_equal(berth_server_listening(scene.server, true, &error), BERTH_OK);
+        LIVE_UNTIL(!refused(&scene.at));
+        int second = live_client(&scene.at);
+        live_tell(second, "new\n", 4);
+        live_hear(second, "new\n", 4);
+        close(second);
+    }
+    assert_int_equal(berth_server_listening(scene.server, false, &error), BERTH_OK);
+    LIVE_UNTIL(refused(&scene.at));
+    close(fd);
+    live_end(scene.server);
+}
+
+static void one_address_stops_and_starts(void **state)
+{
+    (void)state;
+    struct berth_config config;
+    live_settings(&config);
+    config.conn_space_bytes = 40;
+    listening_stops_and_starts(&config, 1);
+}
+
+static void two_addresses_two_workers(void **state)
+{
+    (void)state;
+    struct berth_config config;
+    live_settings(&config);
+    config.conn_space_bytes = 40;
+    config.workers = 2;
+    listening_stops_and_starts(&config, 2);
+}
+
+/* Clients that wait when listening stops are served, not reset. */
+static void who_waits_is_served(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 30 };
+    struct scene scene;
+    scene_begin(&scene);
+    int fds[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++) {
+        fds[i] = live_client(&scene.at);
+    }
+    assert_int_equal(berth_server_listening(scene.server, false, NULL), BERTH_OK);
+    for (int i = 0; i < CLIENTS; i++) {
+        live_tell(fds[i], "x\n", 2);
+        live_hear(fds[i], "x\n", 2);
+        close(fds[i]);
+    }
+    live_end(scene.server);
+}
+
 #define ON_BOTH(test) cmocka_unit_test_setup(test, on_epoll), cmocka_unit_test_setup(test, on_uring)
 
 static int on_epoll(void **state)
@@ -339,7 +426,8 @@ int main(void)
         ON_BOTH(a_handle_closes),           ON_BOTH(nonsense_is_stale),
         ON_BOTH(a_paused_connection_waits), ON_BOTH(sends_keep_their_order),
         ON_BOTH(full_posts_are_told),       ON_BOTH(everybody_is_visited),
-        ON_BOTH(churn_and_requests),
+        ON_BOTH(churn_and_requests),        ON_BOTH(one_address_stops_and_starts),
+        ON_BOTH(two_addresses_two_workers), ON_BOTH(who_waits_is_served),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
