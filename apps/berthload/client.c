@@ -1,7 +1,8 @@
 /* The connections of a run on Berth's engine: reserving what they need, opening them, stopping
  * them, summing up. The client owns the server object, the message plan, the links (one per
- * connection), the tallies (one per worker) and the ring of timestamps of all links; all of it is
- * reserved before the start. What a connection does is in link.c. */
+ * connection that is open at once), the tallies and paces (one per worker) and the ring of
+ * timestamps of all links; all of it is reserved, and the messages are built, before the start.
+ * What a connection does is in link.c. */
 #include "client.h"
 
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "complain.h"
 #include "link.h"
 
 /* The library's defaults of what may wait on a connection, kept where they are enough. */
@@ -37,7 +39,7 @@ static bool no_memory(struct berth_error *why)
  * enough. It is reserved, and becomes real only if the server leaves it waiting. */
 static uint64_t pool_bytes(const struct client *client, uint64_t outstanding)
 {
-    uint64_t links = (client->options->connections + client->workers - 1) / client->workers;
+    uint64_t links = (client->options->at_once + client->workers - 1) / client->workers;
     if (outstanding * links < POOL_SHARE) {
         return 0;
     }
@@ -57,7 +59,7 @@ static void configure(const struct client *client, struct berth_config *config)
     config->backend = options->backend;
     config->workers = client->workers;
     config->connections_max = 1; /* none is accepted */
-    config->connects_max = options->connections;
+    config->connects_max = options->at_once;
     config->stop_timeout_ms = STOP_TIMEOUT_MS;
     if (options->buffer_bytes != 0) {
         config->receive_bytes = options->buffer_bytes;
@@ -76,20 +78,55 @@ static void configure(const struct client *client, struct berth_config *config)
 static bool reserve(struct client *client, struct berth_error *why)
 {
     const struct options *options = client->options;
-    size_t links = options->connections;
+    size_t links = options->at_once;
     size_t stamps = links * options->pipeline;
     client->tallies = aligned_alloc(TALLY_ALIGNMENT, client->workers * sizeof *client->tallies);
+    client->paces = aligned_alloc(PACE_ALIGNMENT, client->workers * sizeof *client->paces);
     client->links = aligned_alloc(TALLY_ALIGNMENT, links * sizeof *client->links);
     client->stamps = calloc(stamps, sizeof *client->stamps);
-    if (client->tallies == NULL || client->links == NULL || client->stamps == NULL) {
+    if (client->tallies == NULL || client->paces == NULL || client->links == NULL ||
+        client->stamps == NULL) {
         return no_memory(why);
     }
     memset(client->tallies, 0, client->workers * sizeof *client->tallies);
-    if (!options->sized) {
-        message_plan_make_texts(&client->plan);
-    } else if (!message_plan_make(&client->plan, options->size_min, options->size_max,
-                                  options->avoid)) {
-        return no_memory(why);
+    return true;
+}
+
+static bool build(struct client *client, struct berth_error *why)
+{
+    const struct options *options = client->options;
+    if (options->sized) {
+        return message_plan_make(&client->plan, options->size_min, options->size_max,
+                                 options->avoid) ||
+               no_memory(why);
+    }
+    message_plan_make_texts(&client->plan, options->growing ? MESSAGE_GROWING : MESSAGE_TEXTS,
+                            options->shared);
+    uint64_t begin = clock_now_ns();
+    if (options->held &&
+        !message_plan_hold(&client->plan, options->connections, options->messages)) {
+        complain("no memory was given for the messages, so each is built when it is sent");
+    }
+    client->build_ns = clock_now_ns() - begin;
+    return true;
+}
+
+/* The first connections, as many as may be open at once; each lets another begin when it ends. */
+static bool connect_first(struct client *client, struct berth_error *why)
+{
+    const struct options *options = client->options;
+    uint32_t workers = client->workers < options->at_once ? client->workers : options->at_once;
+    for (uint32_t i = 0; i < workers; i++) {
+        pace_start(&client->paces[i], i, workers, options->connections, options->connect_delay_ns);
+    }
+    for (uint32_t i = 0; i < options->at_once; i++) {
+        int code = link_begin(&client->links[i], client, i, i % workers);
+        if (code != BERTH_OK) {
+            *why = (struct berth_error){.code = code, .setting = "connect"};
+            snprintf(why->text, sizeof why->text, "connection %u cannot be opened: %s", i + 1,
+                     berth_err_text(code));
+            return false;
+        }
     }
     return true;
 }
@@ -111,25 +148,13 @@ bool client_make(struct client *client, const struct options *options,
         .on_connect_failed = link_on_connect_failed,
     };
     atomic_init(&client->unfinished, options->connections);
-    atomic_init(&client->unended, options->connections);
-    if (!reserve(client, why)) {
+    atomic_init(&client->unended, options->at_once);
+    if (!reserve(client, why) || !build(client, why)) {
         return false;
     }
     configure(client, &config);
-    if (berth_server_create(&client->server, &config, why) != BERTH_OK) {
-        return false;
-    }
-    for (uint32_t i = 0; i < options->connections; i++) {
-        link_prepare(&client->links[i], client, i + 1);
-        int code = link_connect(&client->links[i]);
-        if (code != BERTH_OK) {
-            *why = (struct berth_error){.code = code, .setting = "connect"};
-            snprintf(why->text, sizeof why->text, "connection %u cannot be opened: %s", i + 1,
-                     berth_err_text(code));
-            return false;
-        }
-    }
-    return true;
+    return berth_server_create(&client->server, &config, why) == BERTH_OK &&
+           connect_first(client, why);
 }
 
 bool client_start(struct client *client, struct berth_error *why)
@@ -169,5 +194,6 @@ void client_free(struct client *client)
     message_plan_free(&client->plan);
     free(client->stamps);
     free(client->links);
+    free(client->paces);
     free(client->tallies);
 }

@@ -10,6 +10,7 @@
 
 #include "messages.h"
 #include "options.h"
+#include "pace.h"
 #include "resolve.h"
 #include "tally.h"
 #include "verify.h"
@@ -30,8 +31,10 @@ struct client {
     struct message_plan plan;
     uint32_t workers;
     struct tally *tallies; /* one per worker */
-    struct link *links;    /* one per connection */
-    uint64_t *stamps;      /* when each outstanding message was sent: pipeline per connection */
+    struct pace *paces;    /* one per worker */
+    struct link *links;    /* one per connection at once; used again by the next one */
+    uint64_t *stamps;      /* when each outstanding message was sent: pipeline per link */
+    uint64_t build_ns;     /* what it took to build the texts; not part of the run */
     uint64_t deadline_ns;  /* nothing is sent from here on (--duration); UINT64_MAX: never */
     uint64_t started_ns;
 
@@ -44,7 +47,7 @@ struct client {
     _Atomic uint32_t open;       /* connections now */
     _Atomic uint32_t most;       /* and the most at once */
     _Atomic uint32_t unfinished; /* connections that still have to do with messages */
-    _Atomic uint32_t unended;    /* connections that are not over */
+    _Atomic uint32_t unended;    /* links that are not over */
 };
 
 /* Reserves everything and opens the connections as far as they can be before the start. On

@@ -48,7 +48,10 @@ static void put_options(struct part part, const struct options *options)
     put_count(part, "connections", options->connections);
     put_count(part, "messages", options->messages);
     put_number(part, "duration_s", (double)options->duration_ns / (double)NS_PER_S);
+    put_count(part, "at_once", options->at_once);
     put_text(part, "content", options->sized ? "pattern" : "text");
+    put_flag(part, "long", options->shared);
+    put_flag(part, "growing", options->growing);
     put_count(part, "size_min", options->sized ? options->size_min : 0);
     put_count(part, "size_max", options->message_bytes);
     put_count(part, "pipeline", options->pipeline);
@@ -59,10 +62,17 @@ static void put_options(struct part part, const struct options *options)
     put_count(part, "max_message", options->message_max);
     put_text(part, "reply", options->with_id ? "id" : "bare");
     put_count(part, "connect_rate", options->connect_rate);
-    put_count(part, "retry", options->retries);
+    put_number(part, "connect_delay_ms", (double)options->connect_delay_ns / (double)NS_PER_MS);
+    if (options->retries == RETRIES_ALWAYS) {
+        put_text(part, "retry", "always");
+    } else {
+        put_count(part, "retry", options->retries);
+    }
+    put_flag(part, "test_connection", options->test_connection);
     put_number(part, "connect_timeout_s", (double)options->connect_timeout_ns / (double)NS_PER_S);
     put_number(part, "answer_timeout_s", (double)options->answer_timeout_ns / (double)NS_PER_S);
     put_number(part, "timeout_s", (double)options->timeout_ns / (double)NS_PER_S);
+    put_flag(part, "bell", options->bell);
     put_flag(part, "quiet", options->quiet);
 }
 
@@ -80,6 +90,11 @@ static void put_results(struct part part, const struct results *results)
     put_count(part, "messages_sent", sent);
     put_count(part, "messages_answered", right);
     put_count(part, "messages_unanswered", sent - right);
+    put_count(part, "messages_aborted", results_aborted(results));
+    put_number(part, "percent_sent", results_percent(results));
+    put_number(part, "ms_per_message", results_ms_per_message(results));
+    put_count(part, "messages_held", results->held);
+    put_count(part, "build_ns", results->build_ns);
     put_count(part, "wrong_replies", tally->wrong);
     put_count(part, "surplus_bytes", results->surplus_bytes);
     put_count(part, "sent_bytes", tally_read(&tally->sent_bytes));

@@ -1,7 +1,9 @@
 /* What this system grants the process: CPUs, as its affinity mask in /proc/self/status says (the
- * call for it is a GNU extension), and descriptors. All at start, a few system calls. */
+ * call for it is a GNU extension), descriptors, and memory. All at start, a few system calls. */
 #include "limits.h"
 
+#include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -66,6 +68,41 @@ uint64_t limits_raise_descriptors(void)
         }
     }
     return limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t)limit.rlim_cur;
+}
+
+/* The number in the first line of a file that begins with `key`. */
+static bool read_number(const char *path, const char *key, uint64_t *out)
+{
+    char line[LINE_BYTES];
+    bool found = false;
+    FILE *file = fopen(path, "r");
+    if (file == NULL) {
+        return false;
+    }
+    while (!found && fgets(line, sizeof line, file) != NULL) {
+        found = strncmp(line, key, strlen(key)) == 0 &&
+                sscanf(line + strlen(key), "%" SCNu64, out) == 1;
+    }
+    fclose(file);
+    return found;
+}
+
+uint64_t limits_memory_available(void)
+{
+    uint64_t available = UINT64_MAX;
+    uint64_t kilobytes = 0;
+    uint64_t most = 0;
+    uint64_t used = 0;
+    if (read_number("/proc/meminfo", "MemAvailable:", &kilobytes)) {
+        available = kilobytes * 1024;
+    }
+    /* Seen from inside a container, this is its own group; "max" is no number. */
+    if (read_number("/sys/fs/cgroup/memory.max", "", &most) &&
+        read_number("/sys/fs/cgroup/memory.current", "", &used)) {
+        uint64_t left = most > used ? most - used : 0;
+        available = left < available ? left : available;
+    }
+    return available;
 }
 
 uint64_t limits_descriptors_needed(uint32_t connections, uint32_t workers)

@@ -10,6 +10,10 @@ uint32_t limits_cpus(void);
 /* Raises the soft limit of descriptors to the hard one, and returns how many there may be. */
 uint64_t limits_raise_descriptors(void);
 
+/* The memory that this process can have without pushing others out, in bytes: the machine's, and
+ * that of its control group. UINT64_MAX: unknown. */
+uint64_t limits_memory_available(void);
+
 /* How many descriptors a run needs. */
 uint64_t limits_descriptors_needed(uint32_t connections, uint32_t workers);
 

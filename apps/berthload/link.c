@@ -1,6 +1,7 @@
 /* One connection of a run, from the first attempt to its end: it keeps --pipeline messages on
- * their way, and holds every reply against what it must be. All of it runs on the connection's
- * worker; a link belongs to the client and writes its worker's tally. Per batch of replies it
+ * their way, and holds every reply against what it must be. When it has ended, the link makes the
+ * next connection of its worker, until none is left. All of it runs on the connection's worker; a
+ * link belongs to the client and writes its worker's tally. Per batch of replies it
  * reads the clock once and updates the tally once; per message it costs a comparison, a count in
  * the histogram, and the writing of the next message straight into the send queue. */
 #include "link.h"
@@ -18,27 +19,11 @@
 /* Room for the library's sentence on how a connection ended. */
 #define WHY_BYTES 200
 
-void link_prepare(struct link *link, struct client *client, uint32_t number)
-{
-    const struct options *options = client->options;
-    *link = (struct link){
-        .client = client,
-        .number = number,
-        .worker = (number - 1) % client->workers,
-        .unsent = options->messages != 0 ? options->messages : UINT64_MAX,
-        .stamps = client->stamps + (size_t)(number - 1) * options->pipeline,
-        .verifier = {.plan = &client->plan, .with_id = options->with_id},
-    };
-    link->tally = &client->tallies[link->worker];
-    message_cursor_start(&link->next, number);
-    message_cursor_start(&link->verifier.expected, number);
-}
-
 /* ---- connecting ---- */
 
 /* With one address the library does all attempts. With several, each of its attempts is one
  * address in its turn, so that a dead first address does not keep the others from being tried. */
-int link_connect(struct link *link)
+static int connect_now(struct link *link)
 {
     struct client *client = link->client;
     const struct options *options = client->options;
@@ -54,8 +39,9 @@ int link_connect(struct link *link)
         .retry_ms = RETRY_FIRST_MS,
         .retry_max_ms = RETRY_MOST_MS,
     };
-    if (link->tries == 0 && options->connect_rate != 0) {
-        connect.delay_ms = (uint32_t)((uint64_t)(link->number - 1) * 1000 / options->connect_rate);
+    if (link->tries == 0) {
+        uint64_t wait_ms = link->wait_ns / NS_PER_MS;
+        connect.delay_ms = wait_ms < UINT32_MAX ? (uint32_t)wait_ms : UINT32_MAX;
     } else if (round > 0 && link->tries % count == 0) {
         uint32_t doublings = round - 1 < 31 ? round - 1 : 31;
         uint64_t wait_ms = (uint64_t)RETRY_FIRST_MS << doublings;
@@ -64,27 +50,84 @@ int link_connect(struct link *link)
     return berth_connect(client->server, &connect);
 }
 
-/* ---- the ends of things ---- */
-
-/* It has nothing more to do with messages. The last link to say so ends the time that counts. */
-static void finish(struct link *link)
+/* Takes the next connection of its worker; `now_ns` is since the start. false: none is left. */
+static bool take_next(struct link *link, uint64_t now_ns)
 {
     struct client *client = link->client;
-    if (link->finished) {
-        return;
+    const struct options *options = client->options;
+    uint64_t wait_ns = 0;
+    uint32_t number = pace_take(&client->paces[link->worker], now_ns, &wait_ns);
+    if (number == 0) {
+        return false;
     }
-    link->finished = true;
-    if (atomic_fetch_sub(&client->unfinished, 1) == 1) {
+    *link = (struct link){
+        .client = client,
+        .tally = link->tally,
+        .stamps = link->stamps,
+        .number = number,
+        .worker = link->worker,
+        .wait_ns = wait_ns,
+        .unsent = options->messages != 0 ? options->messages : UINT64_MAX,
+        .verifier = {.plan = &client->plan, .with_id = options->with_id},
+    };
+    message_cursor_start(&client->plan, &link->next, number);
+    message_cursor_start(&client->plan, &link->verifier.expected, number);
+    return true;
+}
+
+int link_begin(struct link *link, struct client *client, uint32_t place, uint32_t worker)
+{
+    *link = (struct link){
+        .client = client,
+        .tally = &client->tallies[worker],
+        .stamps = client->stamps + (size_t)place * client->options->pipeline,
+        .worker = worker,
+    };
+    return take_next(link, 0) ? connect_now(link) : BERTH_E_STATE;
+}
+
+/* ---- the ends of things ---- */
+
+/* So many connections have nothing more to do with messages. The last one ends the time that
+ * counts. */
+static void count_finished(struct client *client, uint32_t count)
+{
+    if (atomic_fetch_sub(&client->unfinished, count) == count) {
         client->end = (struct moment){clock_now_ns(), clock_cpu_ns()};
     }
 }
 
-/* It is over. The last one ends the run. */
+static void finish(struct link *link)
+{
+    if (!link->finished) {
+        link->finished = true;
+        count_finished(link->client, 1);
+    }
+}
+
+/* The connection is over: the next one of this worker begins, unless the run is being stopped. The
+ * last link without one ends the run. */
 static void end(struct link *link)
 {
     struct client *client = link->client;
+    int code = BERTH_OK;
     finish(link);
-    link->ended = true;
+    if (atomic_load(&client->halt) == CAUSE_NONE &&
+        take_next(link, clock_now_ns() - client->started_ns)) {
+        code = connect_now(link);
+        if (code == BERTH_OK) {
+            return;
+        }
+        finish(link);
+        if (code != BERTH_E_STATE) { /* that is the run being stopped */
+            complain("connection %" PRIu32 " could not be begun: %s", link->number,
+                     berth_err_text(code));
+        }
+    }
+    uint32_t dropped = pace_drop(&client->paces[link->worker]);
+    if (dropped > 0) {
+        count_finished(client, dropped);
+    }
     if (atomic_fetch_sub(&client->unended, 1) == 1) {
         berth_server_stop(client->server);
     }
@@ -299,7 +342,7 @@ void link_on_connect_failed(struct berth_server *server, void *user, int system,
     (void)server;
     link->tries += attempts;
     if (addresses > 1 && link->tries < addresses * ((uint64_t)client->options->retries + 1) &&
-        atomic_load(&client->halt) == CAUSE_NONE && link_connect(link) == BERTH_OK) {
+        atomic_load(&client->halt) == CAUSE_NONE && connect_now(link) == BERTH_OK) {
         return;
     }
     uint32_t rounds = (uint32_t)((link->tries + addresses - 1) / addresses);

@@ -1,4 +1,4 @@
-/* One connection of a run. */
+/* One connection of a run, and then the next. */
 #ifndef BERTHLOAD_LINK_H
 #define BERTHLOAD_LINK_H
 
@@ -13,7 +13,8 @@ struct link {
     uint64_t *stamps;           /* a ring of `pipeline` */
     uint64_t unsent;            /* messages still to send; UINT64_MAX - n without an end */
     uint64_t sent;
-    uint32_t number; /* 1 is the first */
+    uint64_t wait_ns; /* before its first attempt */
+    uint32_t number;  /* of its connection; 1 is the first */
     uint32_t worker;
     uint32_t outstanding;
     uint32_t stamp_in;  /* where the next message's stamp goes */
@@ -22,13 +23,11 @@ struct link {
     uint32_t cause;     /* an enum cause; CAUSE_NONE: nothing went wrong */
     bool blocked;       /* a send was refused, on_drained will come */
     bool finished;      /* it has nothing more to do with messages */
-    bool ended;
 };
 
-void link_prepare(struct link *link, struct client *client, uint32_t number);
-
-/* Makes the attempt to connect that is due. */
-int link_connect(struct link *link);
+/* Makes the first connection of link `place` on `worker`, whose pace must have one left. An error
+ * of the library's, or BERTH_OK. */
+int link_begin(struct link *link, struct client *client, uint32_t place, uint32_t worker);
 
 /* The callbacks, for a protocol. */
 void link_on_open(struct berth_conn *conn);

@@ -16,6 +16,8 @@
 #include "json.h"
 #include "limits.h"
 #include "options.h"
+#include "preface.h"
+#include "probe.h"
 #include "report.h"
 #include "resolve.h"
 #include "results.h"
@@ -59,20 +61,36 @@ static bool fit_machine(struct options *options)
 {
     if (options->workers == 0) {
         options->workers = limits_cpus();
-        if (options->workers > options->connections) {
-            options->workers = options->connections;
+        if (options->workers > options->at_once) {
+            options->workers = options->at_once;
         }
     }
     uint64_t granted = limits_raise_descriptors();
-    uint64_t needed = limits_descriptors_needed(options->connections, options->workers);
+    uint64_t needed = limits_descriptors_needed(options->at_once, options->workers);
     if (needed > granted) {
         fprintf(stderr,
-                "berthload: --connections: %" PRIu32 " need %" PRIu64
-                " descriptors, and this process may have %" PRIu64 " (ulimit -Hn)\n",
-                options->connections, needed, granted);
+                "berthload: --%s: %" PRIu32 " need %" PRIu64
+                " descriptors, and this process may have %" PRIu64 " (ulimit -Hn)%s\n",
+                options->at_once < options->connections ? "at-once" : "connections",
+                options->at_once, needed, granted,
+                options->at_once < options->connections ? "" : "; --at-once keeps fewer open");
         return false;
     }
+    preface_settle(options, limits_memory_available(), stderr);
     return true;
+}
+
+/* --test-connection: whether the run may begin. */
+static bool test_connection(const struct options *options, const struct addresses *addresses)
+{
+    char advice[PROBE_ADVICE_BYTES];
+    int system = options->test_connection ? probe(addresses, options->connect_timeout_ns) : 0;
+    if (system != 0) {
+        fprintf(stderr, "berthload: --test-connection: %s\n",
+                probe_advice(system, options->connect, options->connect_timeout_ns, advice,
+                             sizeof advice));
+    }
+    return system == 0;
 }
 
 static uint64_t time_ns(const struct timeval *time)
@@ -105,6 +123,8 @@ static void collect(struct client *client, struct results *results)
     results->planned = options->messages != 0 ? options->messages * options->connections
                                               : tally_read(&results->tally.sent);
     results->surplus_bytes = surplus(results);
+    results->build_ns = client->build_ns;
+    results->held = client->plan.texts != NULL ? preface_held(options) : 0;
     results->most = atomic_load(&client->most);
     results->traffic_ns = client->end.wall_ns - client->begin.wall_ns;
     if (results->traffic_ns > 0) {
@@ -135,6 +155,16 @@ static int tell(const struct results *results, FILE *json)
     return status;
 }
 
+/* From the message that all is built to the last connection's end. */
+static bool begin(struct client *client, FILE *json, struct berth_error *why)
+{
+    if (!client->options->quiet) {
+        preface_write(client, json == stdout ? stderr : stdout);
+    }
+    run_catch_signals(); /* before this there was nothing to sum up */
+    return run_client(client, why);
+}
+
 static int run(const struct options *options, FILE *json)
 {
     struct addresses addresses;
@@ -144,17 +174,23 @@ static int run(const struct options *options, FILE *json)
         fprintf(stderr, "berthload: --connect: %s: %s\n", options->host, why);
         return EXIT_NOT_RIGHT;
     }
+    if (!test_connection(options, &addresses)) {
+        return EXIT_NOT_RIGHT;
+    }
     struct client *client = calloc(1, sizeof *client);
     struct results *results = aligned_alloc(TALLY_ALIGNMENT, sizeof *results);
     int status = EXIT_NOT_RIGHT;
     if (client == NULL || results == NULL) {
         fprintf(stderr, "berthload: there is no memory\n");
-    } else if (!client_make(client, options, &addresses, &error) || !run_client(client, &error)) {
+    } else if (!client_make(client, options, &addresses, &error) || !begin(client, json, &error)) {
         status = say_failure(&error);
     } else {
         memset(results, 0, sizeof *results);
         collect(client, results);
         status = tell(results, json);
+        if (options->bell) {
+            fputc('\a', stderr); /* a terminal's bell; where there is none, nobody hears it */
+        }
     }
     if (client != NULL) {
         client_free(client);
@@ -193,6 +229,5 @@ int main(int argc, char **argv)
             return EXIT_USAGE;
         }
     }
-    run_catch_signals();
     return run(&options, json);
 }

@@ -1,9 +1,11 @@
-/* The messages of a run: text M<i>-C<c> as the seed's client builds it, and with --size a pattern
- * behind it. None is stored: a cursor holds the text of one message and counts it up in place,
- * and the pattern is one block of random-looking bytes for the whole run, in which connection and
- * number decide where a message's share begins; so bytes of another message, or from another
- * place of the same one, show. The plan owns the pattern; a cursor belongs to its connection.
- * Writing is one or two memcpy, comparing one or two memcmp. */
+/* The messages of a run: text M<i>-C<c> as the seed's client builds it, alone, or repeated more
+ * and more often, or with a pattern behind it (--size). Texts are built before the start and held
+ * in one block, connection after connection, if there is memory for it; if not, a cursor holds the
+ * text of one message and counts it up in place. The pattern is one block of random-looking bytes
+ * for the whole run, in which connection and number decide where a message's share begins; so bytes
+ * of another message, or from another place of the same one, show. The plan owns the texts and
+ * the pattern; a cursor belongs to its connection. Writing is one or two memcpy, comparing one or
+ * two memcmp. */
 #include "messages.h"
 
 #include <inttypes.h>
@@ -20,6 +22,12 @@
 #define MIX_CONNECTION UINT64_C(0xbf58476d1ce4e5b9)
 #define MIX_LAST       UINT64_C(0x94d049bb133111eb)
 
+/* What every text has. */
+#define FIXED_BYTES ((uint32_t)(sizeof "M-C" - 1))
+
+/* A growing message i is its text and i + 1 repetitions of it: so many texts, and i more. */
+#define GROWTH_COPIES 2u
+
 static uint32_t digits_of(uint64_t value)
 {
     uint32_t digits = 1;
@@ -29,9 +37,70 @@ static uint32_t digits_of(uint64_t value)
     return digits;
 }
 
-uint32_t message_text_longest(uint32_t connections, uint64_t messages)
+/* The digits of all numbers from 1 to `last` together. Its callers know that they can be counted.
+ */
+static uint64_t digits_up_to(uint64_t last)
 {
-    return (uint32_t)(sizeof "M-C" - 1) + digits_of(messages) + digits_of(connections);
+    uint64_t sum = 0;
+    for (uint64_t power = 1;; power *= 10) {
+        if (power > last) {
+            return sum;
+        }
+        sum += last - power + 1; /* so many have a digit of this value */
+        if (power > UINT64_MAX / 10) {
+            return sum;
+        }
+    }
+}
+
+static uint32_t label_bytes(uint32_t connection, bool shared)
+{
+    return shared ? (uint32_t)(sizeof MESSAGE_SHARED_LABEL - 1) : digits_of(connection);
+}
+
+uint32_t message_text_longest(uint32_t connections, uint64_t messages, bool shared)
+{
+    return FIXED_BYTES + digits_of(messages) + label_bytes(connections, shared);
+}
+
+uint64_t message_growing_longest(uint32_t connections, uint64_t messages, bool shared)
+{
+    if (messages > UINT64_MAX / MESSAGE_TEXT_BYTES - GROWTH_COPIES) {
+        return UINT64_MAX;
+    }
+    return (messages + GROWTH_COPIES) * message_text_longest(connections, messages, shared);
+}
+
+uint64_t message_growing_within(uint32_t connections, uint64_t messages, bool shared,
+                                uint64_t bytes)
+{
+    uint64_t low = 0; /* so many are short enough */
+    uint64_t high = messages;
+    while (low < high) { /* halves each time */
+        uint64_t middle = high - (high - low) / 2;
+        if (message_growing_longest(connections, middle, shared) <= bytes) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    return low;
+}
+
+/* The texts of connections 1 to `connections`, or of the one that all share. */
+static uint64_t texts_before(uint32_t connections, uint64_t messages, bool shared)
+{
+    uint64_t one = messages * FIXED_BYTES + digits_up_to(messages);
+    return shared ? one + messages * label_bytes(0, true)
+                  : one * connections + messages * digits_up_to(connections);
+}
+
+uint64_t message_texts_bytes(uint32_t connections, uint64_t messages, bool shared)
+{
+    uint64_t count = shared ? 1 : connections;
+    return count > 0 && messages > UINT64_MAX / MESSAGE_TEXT_BYTES / count
+               ? UINT64_MAX
+               : texts_before(connections, messages, shared);
 }
 
 /* 64 bits that look random and depend on which message it is. */
@@ -46,7 +115,8 @@ static uint64_t mix(uint64_t index, uint64_t connection)
 bool message_plan_make(struct message_plan *plan, uint32_t size_min, uint32_t size_max, int avoid)
 {
     size_t bytes = (size_t)size_max + PATTERN_SHIFTS;
-    *plan = (struct message_plan){.sized = true, .size_min = size_min, .size_max = size_max};
+    *plan =
+        (struct message_plan){.kind = MESSAGE_PATTERN, .size_min = size_min, .size_max = size_max};
     plan->pattern = malloc(bytes);
     if (plan->pattern == NULL) {
         return false;
@@ -61,33 +131,93 @@ bool message_plan_make(struct message_plan *plan, uint32_t size_min, uint32_t si
     return true;
 }
 
-void message_plan_make_texts(struct message_plan *plan)
+void message_plan_make_texts(struct message_plan *plan, enum message_kind kind, bool shared)
 {
-    *plan = (struct message_plan){.sized = false};
+    *plan = (struct message_plan){.kind = kind, .shared = shared};
+}
+
+bool message_plan_hold(struct message_plan *plan, uint32_t connections, uint64_t messages)
+{
+    uint32_t arrays = plan->shared ? 1 : connections;
+    uint64_t bytes = message_texts_bytes(connections, messages, plan->shared);
+    uint8_t *texts = bytes < SIZE_MAX ? malloc((size_t)bytes) : NULL;
+    uint8_t *out = texts;
+    if (texts == NULL) {
+        return false;
+    }
+    for (uint32_t array = 1; array <= arrays; array++) {
+        struct message_cursor cursor;
+        message_cursor_start(plan, &cursor, array);
+        for (uint64_t i = 0; i < messages; i++) {
+            memcpy(out, cursor.text, cursor.text_bytes);
+            out += cursor.text_bytes;
+            message_cursor_next(&cursor);
+        }
+    }
+    plan->texts = texts; /* only now, as the cursors above make each text */
+    plan->messages = messages;
+    return true;
 }
 
 void message_plan_free(struct message_plan *plan)
 {
     free(plan->pattern);
+    free(plan->texts);
     plan->pattern = NULL;
+    plan->texts = NULL;
 }
 
 static void write_text(struct message_cursor *cursor)
 {
-    int bytes = snprintf(cursor->text, sizeof cursor->text, "M%" PRIu64 "-C%" PRIu32, cursor->index,
-                         cursor->connection);
+    int bytes = cursor->shared
+                    ? snprintf(cursor->text, sizeof cursor->text,
+                               "M%" PRIu64 "-C" MESSAGE_SHARED_LABEL, cursor->index)
+                    : snprintf(cursor->text, sizeof cursor->text, "M%" PRIu64 "-C%" PRIu32,
+                               cursor->index, cursor->connection);
     cursor->text_bytes = (uint8_t)bytes;
     cursor->digits = (uint8_t)digits_of(cursor->index);
 }
 
-void message_cursor_start(struct message_cursor *cursor, uint32_t connection)
+void message_cursor_at(const struct message_plan *plan, struct message_cursor *cursor,
+                       uint32_t connection, uint64_t index)
 {
-    *cursor = (struct message_cursor){.index = 1, .connection = connection};
+    *cursor = (struct message_cursor){
+        .index = index, .connection = connection, .shared = plan->shared, .power = 10};
     write_text(cursor);
+    if (plan->texts != NULL) {
+        uint64_t before = plan->shared ? 0 : texts_before(connection - 1, plan->messages, false);
+        before += digits_up_to(index - 1);
+        before += (index - 1) * (FIXED_BYTES + label_bytes(connection, plan->shared));
+        cursor->held = plan->texts + before;
+        while (cursor->power <= index) { /* what is held is far from overflowing it */
+            cursor->power *= 10;
+        }
+    }
+}
+
+void message_cursor_start(const struct message_plan *plan, struct message_cursor *cursor,
+                          uint32_t connection)
+{
+    message_cursor_at(plan, cursor, connection, 1);
+}
+
+/* Nothing but the length of the text changes, where the index gets a digit more. */
+static void next_held(struct message_cursor *cursor)
+{
+    cursor->held += cursor->text_bytes;
+    cursor->index++;
+    if (cursor->index == cursor->power) {
+        cursor->power *= 10;
+        cursor->text_bytes++;
+    }
 }
 
 void message_cursor_next(struct message_cursor *cursor)
 {
+    if (cursor->held != NULL) {
+        next_held(cursor);
+        return;
+    }
     cursor->index++;
     char *digit = cursor->text + cursor->digits; /* the last one: the text begins with M */
     for (; digit > cursor->text && *digit == '9'; digit--) {
@@ -102,8 +232,11 @@ void message_cursor_next(struct message_cursor *cursor)
 
 uint32_t message_size(const struct message_plan *plan, const struct message_cursor *cursor)
 {
-    if (!plan->sized) {
+    if (plan->kind == MESSAGE_TEXTS) {
         return cursor->text_bytes;
+    }
+    if (plan->kind == MESSAGE_GROWING) {
+        return cursor->text_bytes * (uint32_t)(cursor->index + GROWTH_COPIES);
     }
     if (plan->size_min == plan->size_max) {
         return plan->size_min;
@@ -122,7 +255,7 @@ static const uint8_t *pattern_of(const struct message_plan *plan,
 
 /* A text, or its beginning, in a few moves of fixed size that may overlap: for lengths that vary,
  * but are short, gcc makes a string instruction, which takes longer to begin than all of this. */
-static void copy_text(uint8_t *out, const char *text, uint32_t bytes)
+static void copy_text(uint8_t *out, const uint8_t *text, uint32_t bytes)
 {
     if (bytes >= 16) {
         memcpy(out, text, 16);
@@ -138,8 +271,23 @@ static void copy_text(uint8_t *out, const char *text, uint32_t bytes)
         memcpy(out + bytes - 4, text + bytes - 4, 4);
     } else {
         for (uint32_t i = 0; i < bytes; i++) {
-            out[i] = (uint8_t)text[i];
+            out[i] = text[i];
         }
+    }
+}
+
+static const uint8_t *text_of(const struct message_cursor *cursor)
+{
+    return cursor->held != NULL ? cursor->held : (const uint8_t *)cursor->text;
+}
+
+/* Fills `out` with repetitions of its first bytes, doubling what is there. */
+static void repeat(uint8_t *out, uint32_t bytes, uint32_t size)
+{
+    while (bytes < size) {
+        uint32_t more = size - bytes < bytes ? size - bytes : bytes;
+        memcpy(out + bytes, out, more);
+        bytes += more;
     }
 }
 
@@ -148,11 +296,15 @@ void message_write(const struct message_plan *plan, const struct message_cursor 
 {
     uint32_t text = cursor->text_bytes;
     if (size <= text) {
-        copy_text(out, cursor->text, size);
+        copy_text(out, text_of(cursor), size);
         return;
     }
-    copy_text(out, cursor->text, text);
-    memcpy(out + text, pattern_of(plan, cursor), size - text);
+    copy_text(out, text_of(cursor), text);
+    if (plan->kind == MESSAGE_GROWING) {
+        repeat(out, text, size);
+    } else {
+        memcpy(out + text, pattern_of(plan, cursor), size - text);
+    }
 }
 
 bool message_is(const struct message_plan *plan, const struct message_cursor *cursor, uint32_t size,
@@ -160,8 +312,11 @@ bool message_is(const struct message_plan *plan, const struct message_cursor *cu
 {
     uint32_t text = cursor->text_bytes;
     if (size <= text) {
-        return memcmp(bytes, cursor->text, size) == 0;
+        return memcmp(bytes, text_of(cursor), size) == 0;
     }
-    return memcmp(bytes, cursor->text, text) == 0 &&
-           memcmp(bytes + text, pattern_of(plan, cursor), size - text) == 0;
+    /* What is a text and then equals itself moved by a text is repetitions of it. */
+    const uint8_t *rest =
+        plan->kind == MESSAGE_GROWING ? bytes : (const uint8_t *)pattern_of(plan, cursor);
+    return memcmp(bytes, text_of(cursor), text) == 0 &&
+           memcmp(bytes + text, rest, size - text) == 0;
 }

@@ -89,6 +89,30 @@ bool number_read_time(const char *text, uint64_t most_ns, uint64_t *ns)
     return true;
 }
 
+bool number_read_ms(const char *text, uint64_t most_ns, uint64_t *ns)
+{
+    uint64_t whole = 0;
+    uint64_t fraction = 0; /* in millionths, which are nanoseconds */
+    if (!read_digits(&text, most_ns / NS_PER_MS, &whole)) {
+        return false;
+    }
+    if (*text == '.') {
+        uint64_t weight = NS_PER_MS / 10;
+        for (text++; *text >= '0' && *text <= '9' && weight > 0; text++, weight /= 10) {
+            fraction += (uint64_t)(*text - '0') * weight;
+        }
+        if (text[-1] == '.') {
+            return false; /* a point and nothing behind it */
+        }
+    }
+    uint64_t value = whole * NS_PER_MS + fraction;
+    if (*text != '\0' || value > most_ns) {
+        return false;
+    }
+    *ns = value;
+    return true;
+}
+
 const char *number_write(uint64_t value, char *out)
 {
     char digits[NUMBER_TEXT_BYTES];
@@ -117,5 +141,30 @@ const char *number_write_time(uint64_t ns, char *out)
     }
     int decimals = value < 10 ? 2 : value < 100 ? 1 : 0;
     snprintf(out, NUMBER_TEXT_BYTES, "%.*f %s", decimals, value, unit);
+    return out;
+}
+
+const char *number_write_clock(uint64_t ns, char *out)
+{
+    uint64_t seconds = ns / NS_PER_S;
+    snprintf(out, NUMBER_TEXT_BYTES, "%" PRIu64 ":%02u:%02u.%07u", seconds / 3600,
+             (unsigned)(seconds / 60 % 60), (unsigned)(seconds % 60),
+             (unsigned)(ns % NS_PER_S / 100));
+    return out;
+}
+
+const char *number_write_bytes(uint64_t bytes, char *out)
+{
+    static const char *const units[] = {"kB", "MB", "GB", "TB", "PB", "EB"};
+    double value = (double)bytes / 1000;
+    size_t unit = 0;
+    if (bytes < 1000) {
+        snprintf(out, NUMBER_TEXT_BYTES, "%" PRIu64 " byte%s", bytes, bytes == 1 ? "" : "s");
+        return out;
+    }
+    for (; value >= 999.95 && unit + 1 < sizeof units / sizeof units[0]; unit++) {
+        value /= 1000;
+    }
+    snprintf(out, NUMBER_TEXT_BYTES, "%.*f %s", value < 9.995 ? 2 : 1, value, units[unit]);
     return out;
 }

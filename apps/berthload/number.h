@@ -23,10 +23,19 @@ bool number_read_range(const char *text, uint64_t least, uint64_t most, uint64_t
 /* A span of time: "2", "2s", "0.25", "250ms". More than 0, at most most_ns. */
 bool number_read_time(const char *text, uint64_t most_ns, uint64_t *ns);
 
+/* Milliseconds: "2", "0.25". From 0 to most_ns; what is below a nanosecond is refused. */
+bool number_read_ms(const char *text, uint64_t most_ns, uint64_t *ns);
+
 /* 1234567 as "1,234,567". Both return `out`, which has NUMBER_TEXT_BYTES. */
 const char *number_write(uint64_t value, char *out);
 
 /* A span of time with the unit that suits it and three figures or more: "87.2 us", "1.53 s". */
 const char *number_write_time(uint64_t ns, char *out);
+
+/* A span of time as a clock counts it: "1:02:03.4567890", hours and seven decimals. */
+const char *number_write_clock(uint64_t ns, char *out);
+
+/* Bytes with the unit that suits them: "75 bytes", "18.9 MB", in millions. */
+const char *number_write_bytes(uint64_t bytes, char *out);
 
 #endif

@@ -79,6 +79,11 @@ static bool take_connections(struct options *options, const char *value)
     return take_number(value, 1, CONNECTIONS_MAX, &options->connections);
 }
 
+static bool take_at_once(struct options *options, const char *value)
+{
+    return take_number(value, 1, CONNECTIONS_MAX, &options->at_once);
+}
+
 static bool take_messages(struct options *options, const char *value)
 {
     return number_read(value, 1, MESSAGES_MAX, &options->messages);
@@ -99,6 +104,20 @@ static bool take_size(struct options *options, const char *value)
     options->sized = true;
     options->size_min = (uint32_t)low;
     options->size_max = (uint32_t)high;
+    return true;
+}
+
+static bool take_long(struct options *options, const char *value)
+{
+    (void)value;
+    options->shared = true;
+    return true;
+}
+
+static bool take_growing(struct options *options, const char *value)
+{
+    (void)value;
+    options->growing = true;
     return true;
 }
 
@@ -166,10 +185,16 @@ static bool take_connect_rate(struct options *options, const char *value)
     return take_number(value, 0, RATE_MAX, &options->connect_rate);
 }
 
+static bool take_connect_delay(struct options *options, const char *value)
+{
+    return number_read_ms(value, PATIENT_NS, &options->connect_delay_ns);
+}
+
 static bool take_retry(struct options *options, const char *value)
 {
-    if (strcmp(value, "no") == 0) {
-        options->retries = 0;
+    bool always = strcmp(value, "always") == 0;
+    if (always || strcmp(value, "no") == 0) {
+        options->retries = always ? RETRIES_ALWAYS : 0;
         return true;
     }
     return take_number(value, 0, RETRIES_MAX, &options->retries);
@@ -196,6 +221,20 @@ static bool take_json(struct options *options, const char *value)
     return *value != '\0';
 }
 
+static bool take_test_connection(struct options *options, const char *value)
+{
+    (void)value;
+    options->test_connection = true;
+    return true;
+}
+
+static bool take_bell(struct options *options, const char *value)
+{
+    (void)value;
+    options->bell = true;
+    return true;
+}
+
 static bool take_quiet(struct options *options, const char *value)
 {
     (void)value;
@@ -207,9 +246,12 @@ static const struct rule rules[] = {
     {"connect", "HOST:PORT with a port from 1 to 65535, an IPv6 address in [brackets]",
      take_connect},
     {"connections", "a whole number from 1 to 4,000,000", take_connections},
+    {"at-once", "a whole number from 1 to 4,000,000", take_at_once},
     {"messages", "a whole number from 1 to 2^48", take_messages},
     {"duration", "a time above 0 such as 10, 2.5s or 500ms", take_duration},
     {"size", "a number of bytes from 0 to 1073741824, or two as MIN-MAX", take_size},
+    {"long", NULL, take_long},
+    {"growing", NULL, take_growing},
     {"pipeline", "a whole number from 1 to 1,048,576", take_pipeline},
     {"workers", "a whole number from 1 to 1,023", take_workers},
     {"backend", "auto, uring or epoll", take_backend},
@@ -218,11 +260,15 @@ static const struct rule rules[] = {
     {"max-message", "a number of bytes from 1 to 1073741824", take_max_message},
     {"reply", "id or bare", take_reply},
     {"connect-rate", "a whole number from 0 to 10,000,000", take_connect_rate},
-    {"retry", "no, or a whole number from 0 to 1,000,000", take_retry},
+    {"connect-delay", "a number of milliseconds from 0 to 3600000, such as 5 or 0.25",
+     take_connect_delay},
+    {"retry", "no, always, or a whole number from 0 to 1,000,000", take_retry},
     {"connect-timeout", "a time above 0, up to an hour, such as 10, 2.5s or 500ms",
      take_connect_timeout},
     {"answer-timeout", "a time above 0 such as 10, 2.5s or 500ms", take_answer_timeout},
     {"timeout", "a time above 0 such as 10, 2.5s or 500ms", take_timeout},
+    {"test-connection", NULL, take_test_connection},
+    {"bell", NULL, take_bell},
     {"json", "the name of a file", take_json},
     {"quiet", NULL, take_quiet},
 };

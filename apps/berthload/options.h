@@ -14,16 +14,25 @@
 /* Room for a sentence on what is wrong with the options. */
 #define OPTIONS_WHY_BYTES 400
 
+/* What is taken when nothing is said, by berthd as well: the largest message. */
+#define DEFAULT_MESSAGE_MAX 1048576u
+
+/* With the library's back-off it is more than a century. */
+#define RETRIES_ALWAYS (UINT32_MAX - 1)
+
 struct options {
     char host[HOST_TEXT_BYTES]; /* without brackets */
     char port[6];
     const char *connect; /* both, as they were given */
     uint32_t connections;
+    uint32_t at_once;     /* connections at once; 0: all. Settled: 1 to connections */
     uint64_t messages;    /* per connection; 0: until duration_ns are over */
     uint64_t duration_ns; /* 0: until all messages are answered */
     bool sized;           /* false: messages are the seed's texts */
     uint32_t size_min;
     uint32_t size_max;
+    bool shared;  /* --long: all connections send one array of texts */
+    bool growing; /* message i is its text and i + 1 repetitions */
     uint32_t pipeline;
     uint32_t workers; /* 0: not said; main settles it before the run */
     enum berth_backend backend;
@@ -31,12 +40,16 @@ struct options {
     const char *frame;
     uint32_t message_max; /* 0: not said; settled like framing and with_id below */
     uint32_t connect_rate;
-    uint32_t retries;
+    uint64_t
+        connect_delay_ns; /* between one connection and the next; settled, also from the rate */
+    uint32_t retries;     /* RETRIES_ALWAYS: until it succeeds */
     uint64_t connect_timeout_ns;
     uint64_t answer_timeout_ns;
     uint64_t timeout_ns; /* 0: not said; settled */
     const char *json;    /* NULL: none */
     bool quiet;
+    bool test_connection; /* make and drop a connection before the start */
+    bool bell;            /* ring when the run is over */
 
     enum { REPLY_BY_FRAME, REPLY_ID_FIRST, REPLY_BARE } reply;
 
@@ -46,6 +59,11 @@ struct options {
     uint32_t message_bytes; /* the largest message that will be sent */
     uint32_t frame_bytes;   /* and the largest frame */
     int avoid;              /* the byte that no pattern may hold, or -1 */
+
+    /* Settled before the run by preface_settle: whether texts are built before the start, as there
+     * is memory for them, and how much they take. */
+    bool held;
+    uint64_t held_bytes;
 };
 
 enum options_verdict {

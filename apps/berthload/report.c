@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "complain.h"
+#include "messages.h"
 #include "number.h"
 
 #define BYTES_PER_MB 1e6
@@ -15,7 +16,9 @@
 static void write_setting(const struct results *results, FILE *out)
 {
     const struct options *options = results->options;
-    char size[2 * NUMBER_TEXT_BYTES] = "the text M<i>-C<c>";
+    char size[2 * NUMBER_TEXT_BYTES];
+    snprintf(size, sizeof size, "the text M<i>-C%s%s",
+             options->shared ? MESSAGE_SHARED_LABEL : "<c>", options->growing ? ", growing" : "");
     if (options->sized && options->size_min == options->size_max) {
         snprintf(size, sizeof size, "%" PRIu32 " bytes", options->size_min);
     } else if (options->sized) {
@@ -43,6 +46,9 @@ static void write_counts(const struct results *results, FILE *out)
             number_write(tally->failed, c), number_write(results->most, d));
     fprintf(out, LINE "%s sent, %s answered rightly\n", "messages", number_write(sent, a),
             number_write(right, b));
+    fprintf(out, LINE "%s messages, %.2f %% of them sent, %s aborted\n", "planned",
+            number_write(results->planned, a), results_percent(results),
+            number_write(results_aborted(results), b));
     fprintf(out, LINE "%s messages/s, %.2f MB/s out, %.2f MB/s in\n", "rate",
             number_write((uint64_t)(results_rate(results, right) + 0.5), a),
             results_rate(results, tally_read(&tally->sent_bytes)) / BYTES_PER_MB,
@@ -99,8 +105,11 @@ static void write_errors(const struct results *results, FILE *out)
 static void write_time(const struct results *results, FILE *out)
 {
     double second = (double)NS_PER_S;
+    char text[NUMBER_TEXT_BYTES];
     fprintf(out, LINE "%.3f s; %.3f s from the first connection to the last answer\n", "elapsed",
             (double)results->elapsed_ns / second, (double)results->traffic_ns / second);
+    fprintf(out, LINE "%s, %.4f ms a message\n", "time taken",
+            number_write_clock(results->elapsed_ns, text), results_ms_per_message(results));
     fprintf(out, LINE "%.3f s user, %.3f s system; busy %.0f %% of the time\n", "own CPU",
             (double)results->user_ns / second, (double)results->system_ns / second,
             100 * results->busy);
@@ -121,6 +130,7 @@ void report_write(const struct results *results, bool brief, FILE *out)
         write_latency(results, out);
         write_errors(results, out);
         write_time(results, out);
+        fprintf(out, LINE "%s\n", "result", results_ending(results, verdict));
     }
     fprintf(out, "%s\n", results_verdict(results, verdict));
 }

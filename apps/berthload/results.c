@@ -53,6 +53,40 @@ const char *results_verdict(const struct results *results, char *out)
     return out;
 }
 
+uint64_t results_aborted(const struct results *results)
+{
+    uint64_t right = tally_read(&results->tally.right);
+    return results->planned > right ? results->planned - right : 0;
+}
+
+double results_percent(const struct results *results)
+{
+    uint64_t sent = tally_read(&results->tally.sent);
+    return results->planned == 0 ? 100.0 : 100.0 * (double)sent / (double)results->planned;
+}
+
+double results_ms_per_message(const struct results *results)
+{
+    uint64_t sent = tally_read(&results->tally.sent);
+    return sent == 0 ? 0.0 : (double)results->elapsed_ns / (double)NS_PER_MS / (double)sent;
+}
+
+const char *results_ending(const struct results *results, char *out)
+{
+    char aborted[NUMBER_TEXT_BYTES];
+    char planned[NUMBER_TEXT_BYTES];
+    if (results_right(results)) {
+        snprintf(out, VERDICT_BYTES, "success: every reply was verified");
+    } else if (results_aborted(results) > 0) {
+        snprintf(out, VERDICT_BYTES, "failure: %s of %s messages were aborted",
+                 number_write(results_aborted(results), aborted),
+                 number_write(results->planned, planned));
+    } else {
+        snprintf(out, VERDICT_BYTES, "failure: not all was right, see above");
+    }
+    return out;
+}
+
 double results_rate(const struct results *results, uint64_t count)
 {
     return results->traffic_ns == 0

@@ -21,6 +21,8 @@ struct results {
     uint64_t surplus_bytes; /* that came although every reply was there already */
     uint64_t planned;       /* messages; with --duration, as many as were sent */
     uint32_t most;          /* connections at once */
+    uint64_t held;          /* messages that were built before the start; 0: none were */
+    uint64_t build_ns;      /* what that took; in none of the other times */
     uint64_t elapsed_ns;    /* from the start to the last connection's end */
     uint64_t traffic_ns;    /* from the first connection to the last answer: what rates refer to */
     uint64_t user_ns;       /* CPU time of the whole run */
@@ -30,6 +32,18 @@ struct results {
 
 /* Every planned message sent and answered rightly, and every connection made. */
 bool results_right(const struct results *results);
+
+/* Planned messages that were not sent, or not answered rightly. */
+uint64_t results_aborted(const struct results *results);
+
+/* Per cent of the planned messages that were sent; 100 without a plan. */
+double results_percent(const struct results *results);
+
+/* Milliseconds of the whole run for each message sent; 0 if there was none. */
+double results_ms_per_message(const struct results *results);
+
+/* How the run ended, the line before the last. Returns `out` (VERDICT_BYTES). */
+const char *results_ending(const struct results *results, char *out);
 
 /* The last line: what was sent, and what was answered. Returns `out` (VERDICT_BYTES). */
 const char *results_verdict(const struct results *results, char *out);

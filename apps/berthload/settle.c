@@ -11,9 +11,6 @@
 #include "options.h"
 #include "verify.h"
 
-/* The largest message that is taken when nothing is said: what berthd takes too. */
-#define DEFAULT_MESSAGE_MAX 1048576u
-
 /* What one connection may have outstanding: far more than any network holds, and it must be
  * countable in the library's 32-bit limits of what waits to be sent. */
 #define OUTSTANDING_BYTES_MAX (UINT64_C(3) << 29)
@@ -21,15 +18,30 @@
 /* When nothing is said a run may take an hour more than its duration. */
 #define DEFAULT_TIMEOUT_NS (UINT64_C(3600) * NS_PER_S)
 
+/* Messages of a run in all: years of them, and their bytes can be counted while they are texts. */
+#define MESSAGES_ALL_MAX (UINT64_C(1) << 56)
+
 /* Anything that a connection's text can hold. */
 static const char text_bytes[] = "M-C0123456789";
+
+/* The largest message; with --duration there is no last one. */
+static uint64_t longest(const struct options *options)
+{
+    uint64_t messages = options->messages != 0 ? options->messages : UINT64_MAX;
+    if (options->sized) {
+        return options->size_max;
+    }
+    return options->growing
+               ? message_growing_longest(options->connections, messages, options->shared)
+               : message_text_longest(options->connections, messages, options->shared);
+}
 
 static bool settle_framing(struct options *options, char *why)
 {
     struct berth_error error;
     uint32_t most = options->message_max;
     if (most == 0) {
-        uint64_t needed = (uint64_t)options->size_max + REPLY_ID_BYTES;
+        uint64_t needed = longest(options) + REPLY_ID_BYTES;
         most = needed > DEFAULT_MESSAGE_MAX ? (uint32_t)needed : DEFAULT_MESSAGE_MAX;
         most = most > BERTH_MESSAGE_BYTES_LIMIT ? BERTH_MESSAGE_BYTES_LIMIT : most;
     }
@@ -71,6 +83,11 @@ static bool settle_reply(struct options *options, char *why)
                  fixed);
         return false;
     }
+    if (options->growing || options->shared) {
+        snprintf(why, OPTIONS_WHY_BYTES, "--%s: cannot be combined with --frame fixed:%" PRIu32,
+                 options->growing ? "growing" : "long", fixed);
+        return false;
+    }
     if (options->sized && (options->size_min != fixed || options->size_max != fixed)) {
         snprintf(why, OPTIONS_WHY_BYTES,
                  "--size: must be %" PRIu32 " or be left out with --frame fixed:%" PRIu32, fixed,
@@ -87,7 +104,7 @@ static bool settle_reply(struct options *options, char *why)
 static bool check_size(const struct options *options, uint32_t size, char *why)
 {
     uint8_t header[BERTH_HEADER_BYTES_MAX];
-    const char *option = options->sized ? "--size" : "--frame";
+    const char *option = options->sized ? "--size" : options->growing ? "--growing" : "--frame";
     uint32_t reply = size + (options->with_id ? REPLY_ID_BYTES : 0);
     if (reply > options->message_max) {
         snprintf(why, OPTIONS_WHY_BYTES,
@@ -115,11 +132,9 @@ static bool check_size(const struct options *options, uint32_t size, char *why)
 static bool settle_sizes(struct options *options, char *why)
 {
     uint32_t least = options->size_min;
-    uint32_t most = options->size_max;
+    uint32_t most = (uint32_t)longest(options); /* settle_growing has bounded it */
     if (!options->sized) {
-        uint64_t messages = options->messages != 0 ? options->messages : UINT64_MAX;
-        least = message_text_longest(1, 1);
-        most = message_text_longest(options->connections, messages);
+        least = message_text_longest(1, 1, options->shared);
     }
     if (!check_size(options, least, why) || !check_size(options, most, why)) {
         return false;
@@ -131,6 +146,67 @@ static bool settle_sizes(struct options *options, char *why)
                  "--pipeline: %" PRIu32 " messages of %" PRIu32
                  " bytes are more than the 1.5 GiB that a connection may have outstanding",
                  options->pipeline, most);
+        return false;
+    }
+    return true;
+}
+
+/* Both are about texts, whose number is known. */
+static bool settle_texts(const struct options *options, char *why)
+{
+    const char *option = options->growing ? "growing" : "long";
+    if (!options->growing && !options->shared) {
+        return true;
+    }
+    if (options->sized || options->duration_ns != 0) {
+        snprintf(why, OPTIONS_WHY_BYTES, "--%s: cannot be combined with --%s", option,
+                 options->sized ? "size" : "duration");
+        return false;
+    }
+    if (options->growing && longest(options) > BERTH_MESSAGE_BYTES_LIMIT - REPLY_ID_BYTES) {
+        snprintf(why, OPTIONS_WHY_BYTES,
+                 "--growing: of %" PRIu64 " messages only %" PRIu64
+                 " stay below the 1 GiB that no message may exceed",
+                 options->messages,
+                 message_growing_within(options->connections, options->messages, options->shared,
+                                        BERTH_MESSAGE_BYTES_LIMIT - REPLY_ID_BYTES));
+        return false;
+    }
+    return true;
+}
+
+static bool settle_connecting(struct options *options, char *why)
+{
+    if (options->connect_rate != 0) {
+        if (options->connect_delay_ns != 0) {
+            snprintf(why, OPTIONS_WHY_BYTES,
+                     "--connect-delay: cannot be combined with --connect-rate, which is the same "
+                     "in other words");
+            return false;
+        }
+        options->connect_delay_ns = NS_PER_S / options->connect_rate;
+    }
+    if (options->at_once == 0 || options->at_once > options->connections) {
+        options->at_once = options->connections;
+    }
+    if (options->at_once < options->connections && options->duration_ns != 0) {
+        snprintf(why, OPTIONS_WHY_BYTES,
+                 "--at-once: with --duration no connection ends before the others, so those above "
+                 "%" PRIu32 " would never begin",
+                 options->at_once);
+        return false;
+    }
+    return true;
+}
+
+/* Sums over all messages stay within 64 bits. */
+static bool settle_counts(const struct options *options, char *why)
+{
+    if (options->messages > MESSAGES_ALL_MAX / options->connections) {
+        snprintf(why, OPTIONS_WHY_BYTES,
+                 "--messages: %" PRIu64 " for each of %" PRIu32
+                 " connections are more than the 2^56 that one run may have",
+                 options->messages, options->connections);
         return false;
     }
     return true;
@@ -156,5 +232,7 @@ bool options_settle(struct options *options, char *why)
         snprintf(why, OPTIONS_WHY_BYTES, "--timeout: must be longer than --duration");
         return false;
     }
-    return settle_framing(options, why) && settle_reply(options, why) && settle_sizes(options, why);
+    return settle_counts(options, why) && settle_connecting(options, why) &&
+           settle_texts(options, why) && settle_framing(options, why) &&
+           settle_reply(options, why) && settle_sizes(options, why);
 }

@@ -22,8 +22,8 @@ static void texts_are_the_seeds(void **state)
     struct message_plan plan;
     char want[MESSAGE_TEXT_BYTES + 1];
     (void)state;
-    message_plan_make_texts(&plan);
-    message_cursor_start(&cursor, 17);
+    message_plan_make_texts(&plan, MESSAGE_TEXTS, false);
+    message_cursor_start(&plan, &cursor, 17);
     for (int i = 1; i <= 1100000; i++) {
         int bytes = snprintf(want, sizeof want, "M%d-C17", i);
         assert_int_equal(cursor.index, i);
@@ -35,13 +35,15 @@ static void texts_are_the_seeds(void **state)
 
 static void longest_text_fits(void **state)
 {
+    struct message_plan plan;
     struct message_cursor cursor;
     (void)state;
-    assert_int_equal(message_text_longest(1, 1), strlen("M1-C1"));
-    assert_int_equal(message_text_longest(100, 1000), strlen("M1000-C100"));
-    assert_true(message_text_longest(UINT32_MAX, UINT64_MAX) <= MESSAGE_TEXT_BYTES);
-    message_cursor_start(&cursor, UINT32_MAX);
-    assert_int_equal(cursor.text_bytes, message_text_longest(UINT32_MAX, 1));
+    message_plan_make_texts(&plan, MESSAGE_TEXTS, false);
+    assert_int_equal(message_text_longest(1, 1, false), strlen("M1-C1"));
+    assert_int_equal(message_text_longest(100, 1000, false), strlen("M1000-C100"));
+    assert_true(message_text_longest(UINT32_MAX, UINT64_MAX, false) <= MESSAGE_TEXT_BYTES);
+    message_cursor_start(&plan, &cursor, UINT32_MAX);
+    assert_int_equal(cursor.text_bytes, message_text_longest(UINT32_MAX, 1, false));
 }
 
 /* At every size: exactly so long, the text in front as far as it fits, and the same again. */
@@ -54,7 +56,7 @@ static void sized_messages_begin_with_their_text(void **state)
         struct message_plan plan;
         struct message_cursor cursor;
         assert_true(message_plan_make(&plan, size, size, -1));
-        message_cursor_start(&cursor, 3);
+        message_cursor_start(&plan, &cursor, 3);
         memset(first, 0xee, sizeof first);
         assert_int_equal(message_size(&plan, &cursor), size);
         message_write(&plan, &cursor, size, first);
@@ -73,10 +75,10 @@ static void texts_are_written_exactly(void **state)
     struct message_plan plan;
     uint8_t out[MESSAGE_TEXT_BYTES + 1];
     (void)state;
-    message_plan_make_texts(&plan);
+    message_plan_make_texts(&plan, MESSAGE_TEXTS, false);
     for (uint64_t index = 1; index < UINT64_MAX / 10; index *= 10) {
         struct message_cursor cursor;
-        message_cursor_start(&cursor, 4294967295u);
+        message_cursor_start(&plan, &cursor, 4294967295u);
         cursor.index = index - 1;
         cursor.digits = 0; /* as if all its digits were nines: the text is made anew */
         message_cursor_next(&cursor);
@@ -98,7 +100,7 @@ static void patterns_hold_no_digits_and_no_delimiter(void **state)
         struct message_plan plan;
         struct message_cursor cursor;
         assert_true(message_plan_make(&plan, REPLY_ROOM, REPLY_ROOM, avoid));
-        message_cursor_start(&cursor, 1);
+        message_cursor_start(&plan, &cursor, 1);
         for (int i = 0; i < 50; i++) {
             message_write(&plan, &cursor, REPLY_ROOM, message);
             for (uint32_t at = cursor.text_bytes; at < REPLY_ROOM; at++) {
@@ -127,7 +129,7 @@ static void messages_differ(void **state)
     assert_true(message_plan_make(&plan, SIZE, SIZE, -1));
     for (uint32_t c = 1; c <= CONNECTIONS; c++) {
         struct message_cursor cursor;
-        message_cursor_start(&cursor, c);
+        message_cursor_start(&plan, &cursor, c);
         for (int i = 0; i < MESSAGES; i++) {
             message_write(&plan, &cursor, SIZE, all[count++]);
             message_cursor_next(&cursor);
@@ -147,7 +149,7 @@ static void sizes_cover_their_range(void **state)
     bool seen[11] = {false};
     (void)state;
     assert_true(message_plan_make(&plan, 5, 10, -1));
-    message_cursor_start(&cursor, 9);
+    message_cursor_start(&plan, &cursor, 9);
     for (int i = 0; i < 1000; i++) {
         uint32_t size = message_size(&plan, &cursor);
         assert_in_range(size, 5, 10);
@@ -196,12 +198,12 @@ static void make_fixture(struct fixture *fixture, uint32_t size, bool with_id)
 {
     memset(fixture, 0, sizeof *fixture);
     if (size == 0) {
-        message_plan_make_texts(&fixture->plan);
+        message_plan_make_texts(&fixture->plan, MESSAGE_TEXTS, false);
     } else {
         assert_true(message_plan_make(&fixture->plan, size, size, -1));
     }
     fixture->verifier = (struct verifier){.plan = &fixture->plan, .with_id = with_id};
-    message_cursor_start(&fixture->verifier.expected, 1);
+    message_cursor_start(&fixture->plan, &fixture->verifier.expected, 1);
 }
 
 static void right_replies_pass(void **state)
