@@ -163,6 +163,101 @@ static void sizes_cover_their_range(void **state)
     message_plan_free(&plan);
 }
 
+/* Held or made when it is sent, shared or not, once or growing: the same messages, and as many
+ * bytes as were foretold. */
+static void held_texts_are_the_same(void **state)
+{
+    enum { CONNECTIONS = 12, MESSAGES = 1100, ROOM = 40 * (MESSAGES + 2) };
+    static uint8_t want[ROOM];
+    static uint8_t got[ROOM];
+    (void)state;
+    for (int form = 0; form < 4; form++) {
+        enum message_kind kind = form % 2 == 0 ? MESSAGE_TEXTS : MESSAGE_GROWING;
+        bool shared = form >= 2;
+        struct message_plan made;
+        struct message_plan held;
+        struct message_cursor at_made;
+        struct message_cursor at_held;
+        uint64_t bytes = 0;
+        message_plan_make_texts(&made, kind, shared);
+        message_plan_make_texts(&held, kind, shared);
+        assert_true(message_plan_hold(&held, CONNECTIONS, MESSAGES));
+        for (uint32_t connection = 1; connection <= CONNECTIONS; connection++) {
+            message_cursor_start(&made, &at_made, connection);
+            message_cursor_start(&held, &at_held, connection);
+            for (uint64_t i = 1; i <= MESSAGES; i++) {
+                uint32_t size = message_size(&made, &at_made);
+                assert_int_equal(message_size(&held, &at_held), size);
+                message_write(&made, &at_made, size, want);
+                got[size] = 0xee;
+                message_write(&held, &at_held, size, got);
+                assert_int_equal(got[size], 0xee);
+                assert_memory_equal(got, want, size);
+                assert_true(message_is(&held, &at_held, size, want));
+                bytes += shared && connection > 1 ? 0 : at_made.text_bytes;
+                struct message_cursor there;
+                message_cursor_at(&held, &there, connection, i);
+                assert_ptr_equal(there.held, at_held.held);
+                assert_int_equal(there.text_bytes, at_held.text_bytes);
+                message_cursor_next(&at_made);
+                message_cursor_next(&at_held);
+            }
+        }
+        assert_true(bytes == message_texts_bytes(CONNECTIONS, MESSAGES, shared));
+        message_plan_free(&held);
+    }
+}
+
+static void texts_bytes_are_foretold(void **state)
+{
+    (void)state;
+    assert_true(message_texts_bytes(1, 1, false) == strlen("M1-C1"));
+    assert_true(message_texts_bytes(8000, 1, true) == strlen("M1-C0000"));
+    assert_true(message_texts_bytes(4000000, UINT64_C(1) << 48, false) == UINT64_MAX);
+    assert_true(message_texts_bytes(4000000, UINT64_C(1) << 40, true) < UINT64_MAX);
+}
+
+/* The seed's message type 1: message i repeats its text i + 1 more times. */
+static void growing_messages_repeat_their_text(void **state)
+{
+    struct message_plan plan;
+    struct message_cursor cursor;
+    char want[200];
+    uint8_t got[200];
+    (void)state;
+    message_plan_make_texts(&plan, MESSAGE_GROWING, false);
+    message_cursor_start(&plan, &cursor, 7);
+    for (int i = 1; i <= 20; i++) {
+        size_t bytes = 0;
+        for (int copy = 0; copy < i + 2; copy++) {
+            bytes += (size_t)snprintf(want + bytes, sizeof want - bytes, "M%d-C7", i);
+        }
+        assert_int_equal(message_size(&plan, &cursor), bytes);
+        message_write(&plan, &cursor, (uint32_t)bytes, got);
+        assert_memory_equal(got, want, bytes);
+        assert_true(message_growing_longest(7, (uint64_t)i, false) == bytes);
+        for (size_t at = 0; at < bytes; at++) {
+            got[at] ^= 1;
+            assert_false(message_is(&plan, &cursor, (uint32_t)bytes, got));
+            got[at] ^= 1;
+        }
+        assert_true(message_is(&plan, &cursor, (uint32_t)bytes, got));
+        message_cursor_next(&cursor);
+    }
+}
+
+static void growth_within_a_limit_is_counted(void **state)
+{
+    (void)state;
+    assert_true(message_growing_within(1, 100, false, 14) == 0);
+    assert_true(message_growing_within(1, 100, false, 15) == 1); /* 3 times M1-C1 */
+    assert_true(message_growing_within(1, 100, false, 19) == 1);
+    assert_true(message_growing_within(1, 100, false, 20) == 2);
+    assert_true(message_growing_within(1, 100, false, UINT64_MAX) == 100);
+    assert_true(message_growing_within(1, UINT64_MAX, false, 1048576) == 104855);
+    assert_true(message_growing_longest(1, UINT64_MAX, false) == UINT64_MAX);
+}
+
 /* ---- replies ---- */
 
 struct fixture {
@@ -306,6 +401,10 @@ int main(void)
         cmocka_unit_test(patterns_hold_no_digits_and_no_delimiter),
         cmocka_unit_test(messages_differ),
         cmocka_unit_test(sizes_cover_their_range),
+        cmocka_unit_test(held_texts_are_the_same),
+        cmocka_unit_test(texts_bytes_are_foretold),
+        cmocka_unit_test(growing_messages_repeat_their_text),
+        cmocka_unit_test(growth_within_a_limit_is_counted),
         cmocka_unit_test(right_replies_pass),
         cmocka_unit_test(each_wrong_bit_is_seen),
         cmocka_unit_test(wrong_sizes_are_seen),

@@ -94,6 +94,7 @@ static void every_option_is_read(void **state)
     assert_false(options.with_id);
     accepts("--connect-rate 50 --retry no --connect-timeout 250ms --timeout 1.5 --json - --quiet");
     assert_int_equal(options.connect_rate, 50);
+    assert_true(options.connect_delay_ns == 20 * NS_PER_MS);
     assert_int_equal(options.retries, 0);
     assert_true(options.connect_timeout_ns == 250 * NS_PER_MS);
     assert_true(options.timeout_ns == 1500 * NS_PER_MS);
@@ -104,6 +105,14 @@ static void every_option_is_read(void **state)
     assert_int_equal(options.messages, 0);
     assert_true(options.answer_timeout_ns == 7 * NS_PER_S);
     assert_int_equal(options.retries, 3);
+    accepts("--messages 9 --connections 9 --at-once 4 --long --connect-delay 0.25 --retry always");
+    assert_int_equal(options.at_once, 4);
+    assert_true(options.shared);
+    assert_true(options.connect_delay_ns == 250 * NS_PER_US);
+    assert_true(options.retries == RETRIES_ALWAYS);
+    accepts("--growing --test-connection --bell --connect-delay 0");
+    assert_true(options.growing && options.test_connection && options.bell);
+    assert_int_equal(options.connect_delay_ns, 0);
     assert_int_equal(read_raw("--help"), OPTIONS_HELP);
     assert_int_equal(read_raw("-h"), OPTIONS_HELP);
     assert_int_equal(read_raw("--version"), OPTIONS_VERSION);
@@ -130,13 +139,26 @@ static void hosts_are_read(void **state)
     }
 }
 
-/* What is refused, and how the refusal begins: with the option's name. */
+struct refusal {
+    const char *text;
+    const char *begins; /* the refusal: with the option's name */
+};
+
+static void refuses(const struct refusal *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (read_line(cases[i].text) != OPTIONS_BAD) {
+            fail_msg("%s was accepted", cases[i].text);
+        }
+        if (strncmp(why, cases[i].begins, strlen(cases[i].begins)) != 0) {
+            fail_msg("%s was refused with: %s", cases[i].text, why);
+        }
+    }
+}
+
 static void bad_values_are_refused_by_name(void **state)
 {
-    static const struct {
-        const char *text;
-        const char *begins;
-    } cases[] = {
+    static const struct refusal cases[] = {
         {"--connections 0", "--connections: \"0\" is not a whole number from 1"},
         {"--connections -1", "--connections: \"-1\" is not"},
         {"--connections 1x", "--connections: \"1x\" is not"},
@@ -186,14 +208,38 @@ static void bad_values_are_refused_by_name(void **state)
         {"host:4444", "host:4444: not an option"},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        if (read_line(cases[i].text) != OPTIONS_BAD) {
-            fail_msg("%s was accepted", cases[i].text);
-        }
-        if (strncmp(why, cases[i].begins, strlen(cases[i].begins)) != 0) {
-            fail_msg("%s was refused with: %s", cases[i].text, why);
-        }
-    }
+    refuses(cases, sizeof cases / sizeof cases[0]);
+}
+
+static void a_seeds_run_that_makes_no_sense_is_refused_by_name(void **state)
+{
+    static const struct refusal cases[] = {
+        {"--connect-rate 5 --connect-delay 1", "--connect-delay: cannot be combined"},
+        {"--connect-delay -1", "--connect-delay:"},
+        {"--connect-delay 1.", "--connect-delay:"},
+        {"--connect-delay .5", "--connect-delay:"},
+        {"--connect-delay 1ms", "--connect-delay:"},
+        {"--connect-delay 0.0000001", "--connect-delay:"},
+        {"--connect-delay 3600001", "--connect-delay:"},
+        {"--connect-delay 3600000.1", "--connect-delay:"},
+        {"--at-once 0", "--at-once:"},
+        {"--at-once 4000001", "--at-once:"},
+        {"--connections 5 --at-once 4 --duration 1", "--at-once: with --duration"},
+        {"--long --size 10", "--long: cannot be combined with --size"},
+        {"--long --duration 1", "--long: cannot be combined with --duration"},
+        {"--long --frame fixed:8", "--long: cannot be combined with --frame fixed:8"},
+        {"--growing --size 10", "--growing: cannot be combined with --size"},
+        {"--growing --duration 1", "--growing: cannot be combined with --duration"},
+        {"--growing --frame fixed:8", "--growing: cannot be combined with --frame fixed:8"},
+        {"--growing --messages 281474976710656 --long", "--growing: of 281474976710656"},
+        {"--growing --messages 90000000", "--growing: of 90000000 messages only 89478483 stay"},
+        {"--growing --messages 100 --max-message 700", "--max-message: 700 is less than"},
+        {"--growing --messages 60 --frame length:1", "--growing: the framing length:1 cannot"},
+        {"--messages 281474976710656 --connections 257", "--messages: 281474976710656 for each"},
+        {"--long=1", "--long=1: takes no value"},
+    };
+    (void)state;
+    refuses(cases, sizeof cases / sizeof cases[0]);
 }
 
 static void framings_settle_the_rest(void **state)
@@ -218,6 +264,15 @@ static void framings_settle_the_rest(void **state)
     assert_int_equal(options.message_max, 2000004);
     accepts("--size 1073741820");
     assert_int_equal(options.message_max, BERTH_MESSAGE_BYTES_LIMIT);
+    accepts("--messages 100 --growing");
+    assert_int_equal(options.message_bytes, 102 * strlen("M100-C1"));
+    assert_int_equal(options.message_max, 1048576);
+    accepts("--messages 500000 --growing --long");
+    assert_int_equal(options.message_bytes, 500002 * strlen("M500000-C0000"));
+    assert_int_equal(options.message_max, options.message_bytes + 4);
+    accepts("--connections 5 --at-once 6 --duration 1");
+    assert_int_equal(options.at_once, 5);
+    accepts("--messages 281474976710656 --connections 256");
     accepts("--duration 1 --connections 4000000");
     assert_int_equal(options.message_bytes, strlen("M18446744073709551615-C4000000"));
 }
@@ -234,6 +289,23 @@ static void times_are_read_and_written(void **state)
     assert_false(number_read_time("1.000000001", NS_PER_S, &ns));
     assert_false(number_read_time(".5", NS_PER_S, &ns));
     assert_false(number_read_time("", NS_PER_S, &ns));
+    assert_true(number_read_ms("0", NS_PER_S, &ns) && ns == 0);
+    assert_true(number_read_ms("1000", NS_PER_S, &ns) && ns == NS_PER_S);
+    assert_true(number_read_ms("0.000001", NS_PER_S, &ns) && ns == 1);
+    assert_true(number_read_ms("12.5", NS_PER_S, &ns) && ns == 12500 * NS_PER_US);
+    assert_false(number_read_ms("1000.000001", NS_PER_S, &ns));
+    assert_false(number_read_ms("", NS_PER_S, &ns));
+    assert_string_equal(number_write_clock(0, text), "0:00:00.0000000");
+    assert_string_equal(number_write_clock(15 * NS_PER_MS + 123456, text), "0:00:00.0151234");
+    assert_string_equal(number_write_clock(90061 * NS_PER_S, text), "25:01:01.0000000");
+    assert_string_equal(number_write_clock(NS_PER_S - 1, text), "0:00:00.9999999");
+    assert_string_equal(number_write_bytes(1, text), "1 byte");
+    assert_string_equal(number_write_bytes(999, text), "999 bytes");
+    assert_string_equal(number_write_bytes(1000, text), "1.00 kB");
+    assert_string_equal(number_write_bytes(9996, text), "10.0 kB");
+    assert_string_equal(number_write_bytes(999949, text), "999.9 kB");
+    assert_string_equal(number_write_bytes(999950, text), "1.00 MB");
+    assert_string_equal(number_write_bytes(UINT64_MAX, text), "18.4 EB");
     assert_string_equal(number_write(0, text), "0");
     assert_string_equal(number_write(999, text), "999");
     assert_string_equal(number_write(100000, text), "100,000");
@@ -250,6 +322,7 @@ int main(void)
         cmocka_unit_test(every_option_is_read),
         cmocka_unit_test(hosts_are_read),
         cmocka_unit_test(bad_values_are_refused_by_name),
+        cmocka_unit_test(a_seeds_run_that_makes_no_sense_is_refused_by_name),
         cmocka_unit_test(framings_settle_the_rest),
         cmocka_unit_test(times_are_read_and_written),
     };
