@@ -158,10 +158,10 @@ static int tell(const struct results *results, FILE *json)
 /* From the message that all is built to the last connection's end. */
 static bool begin(struct client *client, FILE *json, struct berth_error *why)
 {
+    run_catch_signals(); /* before this there was nothing to sum up */
     if (!client->options->quiet) {
         preface_write(client, json == stdout ? stderr : stdout);
     }
-    run_catch_signals(); /* before this there was nothing to sum up */
     return run_client(client, why);
 }
 

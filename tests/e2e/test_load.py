@@ -2,81 +2,13 @@
 
 import json
 import re
-import socket
-import struct
 import threading
 
 import pytest
 
 from conftest import run
-from peer import FIRST_ID, PATIENCE, SEED, EndOfStream, Stream
-
-
-class Server:
-    """Serves the seed's protocol with one thread a connection. What it does with its requests is
-    a function of (index of the reply on its connection, id, message) that returns the reply's
-    bytes, or None to end the connection."""
-
-    def __init__(self, answer, listener=None):
-        self.answer = answer
-        self.lock = threading.Lock()
-        self.last_id = FIRST_ID - 1
-        self.served = 0
-        self.listener = listener or socket.create_server(("127.0.0.1", 0))
-        self.listener.listen()
-        self.address = address_of(self.listener)
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self._serve, args=[sock], daemon=True).start()
-
-    def _serve(self, sock):
-        with sock:
-            stream, index = Stream(sock), 0
-            try:
-                while True:
-                    message = SEED.decode(stream)
-                    with self.lock:
-                        self.last_id += 1
-                        self.served += 1
-                        number = self.last_id
-                    reply = self.answer(index, number, message)
-                    if reply is None:
-                        return
-                    sock.sendall(reply)
-                    index += 1
-            except (EndOfStream, AssertionError, OSError):
-                return
-
-    def close(self):
-        self.listener.close()
-
-
-def frame(number, message):
-    return SEED.encode(struct.pack("<I", number & 0xFFFFFFFF) + message)
-
-
-def right(_, number, message):
-    return frame(number, message)
-
-
-@pytest.fixture
-def serve():
-    servers = []
-
-    def start(answer, **options):
-        servers.append(Server(answer, **options))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
+from loading import address_of, frame, nobody, right, serve
+from peer import FIRST_ID, PATIENCE, SEED
 
 
 def load(server, backend, *options):
@@ -187,19 +119,6 @@ def test_a_silent_server_is_given_up(serve, backend):
     status, _, _ = load(serve(lambda *_: b""), backend, "--messages", 5, "--answer-timeout",
                         "300ms")
     assert status == 1
-
-
-@pytest.fixture
-def nobody():
-    """A port where nobody listens, and nobody else can."""
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("127.0.0.1", 0))
-        yield sock
-
-
-def address_of(sock):
-    return "127.0.0.1:%d" % sock.getsockname()[1]
 
 
 def test_a_refused_connection_is_retried_until_the_server_is_there(serve, backend, nobody):
