@@ -178,7 +178,7 @@ void client_sum(struct client *client, struct tally *out)
         tally_merge(out, &client->tallies[i]);
     }
     /* What was still connecting when the run was cut has come to no end of its own. */
-    out->failed = client->options->connections - out->made;
+    out->failed = client->options->connections - out->made - out->unbegun;
     struct moment now = {clock_now_ns(), clock_cpu_ns()};
     if (!atomic_load(&client->begun)) {
         client->begin = now;

@@ -46,6 +46,7 @@ struct client {
     atomic_uint halt;            /* an enum cause: stop sending, because of it; CAUSE_NONE: go on */
     _Atomic uint32_t open;       /* connections now */
     _Atomic uint32_t most;       /* and the most at once */
+    _Atomic uint32_t asking;     /* connections now that still have to do with messages */
     _Atomic uint32_t unfinished; /* connections that still have to do with messages */
     _Atomic uint32_t unended;    /* links that are not over */
 };

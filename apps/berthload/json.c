@@ -84,6 +84,7 @@ static void put_results(struct part part, const struct results *results)
     put_text(part, "backend", results->plan.backend);
     put_count(part, "connections_made", tally->made);
     put_count(part, "connections_failed", tally->failed);
+    put_count(part, "connections_unbegun", tally->unbegun);
     put_count(part, "connections_most", results->most);
     put_count(part, "connect_retries", tally->retries);
     put_count(part, "messages_planned", results->planned);

@@ -101,6 +101,9 @@ static void finish(struct link *link)
 {
     if (!link->finished) {
         link->finished = true;
+        if (link->opened) {
+            atomic_fetch_sub(&link->client->asking, 1);
+        }
         count_finished(link->client, 1);
     }
 }
@@ -126,6 +129,7 @@ static void end(struct link *link)
     }
     uint32_t dropped = pace_drop(&client->paces[link->worker]);
     if (dropped > 0) {
+        link->tally->unbegun += dropped;
         count_finished(client, dropped);
     }
     if (atomic_fetch_sub(&client->unended, 1) == 1) {
@@ -293,6 +297,8 @@ void link_on_open(struct berth_conn *conn)
     uint32_t attempts = link->tries + berth_conn_connect_attempts(conn);
     link->tally->made++;
     link->tally->retries += (attempts - 1) / (uint32_t)client->addresses->count;
+    link->opened = true;
+    atomic_fetch_add(&client->asking, 1);
     uint32_t open = atomic_fetch_add(&client->open, 1) + 1;
     uint32_t most = atomic_load(&client->most);
     while (open > most && !atomic_compare_exchange_weak(&client->most, &most, open)) {

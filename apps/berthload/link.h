@@ -22,6 +22,7 @@ struct link {
     uint32_t tries;     /* attempts to connect that have failed */
     uint32_t cause;     /* an enum cause; CAUSE_NONE: nothing went wrong */
     bool blocked;       /* a send was refused, on_drained will come */
+    bool opened;        /* the connection was made */
     bool finished;      /* it has nothing more to do with messages */
 };
 

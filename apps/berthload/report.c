@@ -41,9 +41,13 @@ static void write_counts(const struct results *results, FILE *out)
     char d[NUMBER_TEXT_BYTES];
     uint64_t sent = tally_read(&tally->sent);
     uint64_t right = tally_read(&tally->right);
-    fprintf(out, LINE "%s made, %s retries, %s failed, %s at most at once\n", "connections",
+    fprintf(out, LINE "%s made, %s retries, %s failed, %s at most at once", "connections",
             number_write(tally->made, a), number_write(tally->retries, b),
             number_write(tally->failed, c), number_write(results->most, d));
+    if (tally->unbegun > 0) {
+        fprintf(out, ", %s never begun", number_write(tally->unbegun, a));
+    }
+    fprintf(out, "\n");
     fprintf(out, LINE "%s sent, %s answered rightly\n", "messages", number_write(sent, a),
             number_write(right, b));
     fprintf(out, LINE "%s messages, %.2f %% of them sent, %s aborted\n", "planned",

@@ -44,11 +44,11 @@ const char *results_verdict(const struct results *results, char *out)
         at += snprintf(out + at, (size_t)(VERDICT_BYTES - at), ", %s bytes answer nothing",
                        number_write(results->surplus_bytes, figure));
     }
-    if (results->tally.failed > 0) {
+    uint64_t not_made = results->tally.failed + results->tally.unbegun;
+    if (not_made > 0) {
         char all[NUMBER_TEXT_BYTES];
         snprintf(out + at, (size_t)(VERDICT_BYTES - at), ", %s of %s connections not made",
-                 number_write(results->tally.failed, figure),
-                 number_write(results->options->connections, all));
+                 number_write(not_made, figure), number_write(results->options->connections, all));
     }
     return out;
 }

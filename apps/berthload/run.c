@@ -21,7 +21,7 @@
 /* What the main thread remembers between two looks. */
 struct watch {
     uint64_t events;       /* connections made and messages answered */
-    uint64_t events_at_ns; /* when their number last changed */
+    uint64_t events_at_ns; /* when their number last changed, or no connection was asking */
     uint64_t signal_at_ns; /* when the first signal was seen; 0: none */
     unsigned stops;        /* how often the library was told to stop */
 };
@@ -97,8 +97,7 @@ static void obey_limits(struct client *client, struct watch *watch, uint64_t now
     const struct options *options = client->options;
     if (now - client->started_ns > options->timeout_ns) {
         cut(client, watch, CAUSE_TIMEOUT);
-    } else if (now - watch->events_at_ns > options->answer_timeout_ns &&
-               atomic_load(&client->unfinished) > 0 && atomic_load(&client->open) > 0) {
+    } else if (now - watch->events_at_ns > options->answer_timeout_ns) {
         cut(client, watch, CAUSE_SILENCE);
     }
     /* When nothing more may be sent, nobody waits for connections that are not there yet. */
@@ -116,7 +115,8 @@ static void look(struct client *client, struct watch *watch, struct progress *pr
         right += tally_read(&client->tallies[i].right);
     }
     uint64_t events = right + atomic_load(&client->most);
-    if (events != watch->events) {
+    /* Where nobody waits for an answer, none can be late. */
+    if (events != watch->events || atomic_load(&client->asking) == 0) {
         watch->events = events;
         watch->events_at_ns = now;
     }

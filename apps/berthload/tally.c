@@ -30,6 +30,7 @@ void tally_merge(struct tally *into, const struct tally *from)
     into->right_frame_bytes += from->right_frame_bytes;
     into->made += from->made;
     into->failed += from->failed;
+    into->unbegun += from->unbegun;
     into->retries += from->retries;
     into->wrong += from->wrong;
     for (uint32_t i = 0; i < CAUSES; i++) {

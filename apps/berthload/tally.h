@@ -42,6 +42,7 @@ struct tally {
     uint64_t right_frame_bytes;   /* the same with their frames */
     uint64_t made;                /* connections */
     uint64_t failed;
+    uint64_t unbegun; /* connections that the run ended before */
     uint64_t retries;
     uint64_t wrong; /* wrong replies; each ends its connection */
     struct loss lost[CAUSES];
