@@ -119,8 +119,10 @@ static bool connect_first(struct client *client, struct berth_error *why)
     for (uint32_t i = 0; i < workers; i++) {
         pace_start(&client->paces[i], i, workers, options->connections, options->connect_delay_ns);
     }
+    uint32_t worker = 0;
     for (uint32_t i = 0; i < options->at_once; i++) {
-        int code = link_begin(&client->links[i], client, i, i % workers);
+        int code = link_begin(&client->links[i], client, i, worker);
+        worker = worker + 1 < workers ? worker + 1 : 0;
         if (code != BERTH_OK) {
             *why = (struct berth_error){.code = code, .setting = "connect"};
             snprintf(why->text, sizeof why->text, "connection %u cannot be opened: %s", i + 1,

@@ -2,9 +2,9 @@
  * call for it is a GNU extension), descriptors, and memory. All at start, a few system calls. */
 #include "limits.h"
 
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -80,8 +80,11 @@ static bool read_number(const char *path, const char *key, uint64_t *out)
         return false;
     }
     while (!found && fgets(line, sizeof line, file) != NULL) {
-        found = strncmp(line, key, strlen(key)) == 0 &&
-                sscanf(line + strlen(key), "%" SCNu64, out) == 1;
+        if (strncmp(line, key, strlen(key)) == 0) {
+            char *end = NULL;
+            *out = strtoull(line + strlen(key), &end, 10);
+            found = end > line + strlen(key);
+        }
     }
     fclose(file);
     return found;
