@@ -192,7 +192,8 @@ struct worker {
     /* The batch that a callback is looking at. */
     struct berth_conn *batch_conn; /* NULL outside on_messages */
     uint32_t batch_count;
-    uint32_t batch_next; /* the first message that has not ended */
+    uint32_t batch_next;       /* the first message that has not ended */
+    struct chain *batch_chain; /* where its replies go: keep.c */
     struct berth_message batch[BATCH_MESSAGES];
 
     struct list attend;

@@ -116,6 +116,7 @@ static void call(struct berth_conn *conn, uint32_t count)
     worker->batch_conn = conn;
     worker->batch_count = count;
     worker->batch_next = 0;
+    worker->batch_chain = keep_reply_chain(conn);
     if (protocol->on_messages != NULL) {
         protocol->on_messages(conn, worker->batch, count);
     } else if (protocol->on_message != NULL) {

@@ -209,6 +209,7 @@ struct berth_kept *berth_keep(struct berth_conn *conn, const struct berth_messag
     if (index >= worker->batch_next) { /* else it is answered already, and only looked at later */
         worker->batch_next = (uint32_t)index + 1;
         window_push(conn, kept);
+        worker->batch_chain = &kept->behind;
     }
     STAT_ADD(worker, messages_kept, 1);
     return &kept->open;

@@ -108,7 +108,7 @@ void *berth_reply_space(struct berth_conn *conn, const struct berth_message *mes
                        index < worker->batch_next)) {
         return refuse(err, BERTH_E_STATE);
     }
-    struct chain *chain = keep_reply_chain(conn);
+    struct chain *chain = worker->batch_chain;
     uint32_t before = chain->bytes;
     void *at = frame_space(conn, chain, size, err);
     if (at != NULL) {
