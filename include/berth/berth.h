@@ -418,9 +418,11 @@ struct berth_plan {
     uint32_t connections_per_worker; /* slots */
     uint64_t slots_bytes;            /* per worker: the table of connections */
     uint64_t receive_bytes;          /* per worker: receive buffers */
-    uint64_t pool_bytes;             /* per worker: queued replies and messages in parts */
-    uint64_t other_bytes;            /* per worker: sockets, timers, completions */
-    uint64_t reserved_bytes;         /* all workers together */
+    uint64_t spaces_bytes;           /* per worker: conn_space_bytes for each slot */
+    uint64_t pool_bytes;     /* per worker: queued replies, kept messages, messages in parts */
+    uint64_t other_bytes;    /* per worker: sockets, timers, completions */
+    uint64_t post_bytes;     /* once: what other threads send */
+    uint64_t reserved_bytes; /* all together */
 };
 
 /* Any thread, after create. */
@@ -444,6 +446,7 @@ void berth_plan(const struct berth_server *server, struct berth_plan *out);
     X(sends, "send operations")                                                                    \
     X(turns, "turns of the workers' loops")                                                        \
     X(enters, "system calls that wait or submit")                                                  \
+    X(wakeups, "times that another thread woke a sleeping worker")                                 \
     X(accept_errors, "accepts that failed")                                                        \
     X(accept_pauses, "pauses of accepting for lack of descriptors or memory")                      \
     X(receive_parks, "receives that found no buffer free and waited")                              \

@@ -175,7 +175,7 @@ struct worker_stats {
 #undef WORKER_STATS_FIELD
 };
 
-/* Only the worker's thread writes; others read whole values. */
+/* Only the worker's thread writes, but for wakeups; others read whole values. */
 #define STAT_ADD(worker, name, count)                                                              \
     atomic_store_explicit(&(worker)->stats.name,                                                   \
                           atomic_load_explicit(&(worker)->stats.name, memory_order_relaxed) +      \
@@ -220,6 +220,7 @@ struct worker {
     bool accept_paused;
     struct wheel_timer accept_timer;
     enum worker_accepting accepting;
+    uint32_t halts_seen; /* server.halts, when this worker last set out to end accepting */
 
     /* ending: worker.c */
     enum worker_phase phase;
@@ -307,6 +308,7 @@ struct berth_server {
     _Atomic uint64_t open;
     _Atomic uint64_t accepted_open;
     _Atomic uint64_t accepted_most;
+    _Atomic uint32_t halts;      /* how often listening was stopped; changed under lock */
     _Atomic int listening;       /* enum server_listening; changed under lock */
     bool listening_wanted;       /* while HALTING; under lock */
     uint32_t halted;             /* workers that accept no more; under lock */

@@ -47,11 +47,14 @@ void listening_look(struct worker *worker)
     if (worker->phase != WORKER_RUNNING) {
         return; /* the stop of the server ends accepting in its own way */
     }
+    uint32_t halts = atomic_load(&worker->server->halts);
     if (listening == LISTENING && worker->accepting == ACCEPTING_NONE) {
         worker->accepting = ACCEPTING;
         admit_fill(worker);
-    } else if (listening == LISTENING_HALTING && worker->accepting == ACCEPTING) {
-        worker->accepting = ACCEPTING_QUEUE;
+    } else if (listening == LISTENING_HALTING && worker->halts_seen != halts) {
+        /* From NONE, when it was started and stopped again before this worker had looked. */
+        worker->halts_seen = halts;
+        worker->accepting = worker->accepting == ACCEPTING_NONE ? ACCEPTING_ENDS : ACCEPTING_QUEUE;
         worker->busy_turns = 0;
     }
     if (worker->accepting == ACCEPTING_QUEUE && worker->accepts_in_flight == 0) {
@@ -87,6 +90,7 @@ int berth_server_listening(struct berth_server *server, bool on, struct berth_er
     server->listening_wanted = on;
     if (!on && listening == LISTENING) {
         server->halted = 0;
+        atomic_fetch_add(&server->halts, 1);
         say(server, LISTENING_HALTING);
     } else if (on && listening == LISTENING_HALTED) {
         for (uint32_t i = 0; i < server->listeners_count && result == BERTH_OK; i++) {

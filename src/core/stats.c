@@ -25,6 +25,8 @@ void berth_plan(const struct berth_server *server, struct berth_plan *out)
     const struct layout *layout = &server->layout;
     uint32_t workers = server->config.workers;
     uint64_t slots = (uint64_t)layout->slots * sizeof(struct berth_conn);
+    uint64_t spaces = (uint64_t)layout->slots * layout->space_stride;
+    uint64_t post = server->post.bytes + pool_account_bytes(server->post.bytes);
     uint64_t receive = (uint64_t)server->config.receive_buffers * server->config.receive_bytes;
     *out = (struct berth_plan){
         .backend = io_backend_name(server->backend),
@@ -32,8 +34,11 @@ void berth_plan(const struct berth_server *server, struct berth_plan *out)
         .connections_per_worker = layout->slots,
         .slots_bytes = slots,
         .receive_bytes = receive,
+        .spaces_bytes = spaces,
         .pool_bytes = layout->pool_bytes,
-        .other_bytes = layout->bytes - slots - receive - layout->pool_bytes + sizeof(struct worker),
-        .reserved_bytes = workers * (layout->bytes + sizeof(struct worker)),
+        .other_bytes =
+            layout->bytes - slots - receive - spaces - layout->pool_bytes + sizeof(struct worker),
+        .post_bytes = post,
+        .reserved_bytes = workers * (layout->bytes + sizeof(struct worker)) + post,
     };
 }

@@ -134,6 +134,7 @@ bool worker_post(struct worker *worker, struct mail *mail)
         return false;
     }
     if (atomic_load(&worker->sleeps) && atomic_exchange(&worker->sleeps, false)) {
+        atomic_fetch_add_explicit(&worker->stats.wakeups, 1, memory_order_relaxed);
         worker_wake(worker);
     }
     return true;

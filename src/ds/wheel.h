@@ -16,9 +16,9 @@
 struct wheel_timer {
     struct wheel_timer *next;
     struct wheel_timer **link; /* the pointer that points here; NULL when not set */
-    uint64_t due_tick : 48; /* 8,900 years */
-    uint64_t level : 8;     /* where it stands, or WHEEL_LEVELS when it has expired */
-    uint64_t kind : 8;      /* the owner's: which struct this is embedded in */
+    uint64_t due_tick : 48;    /* 8,900 years */
+    uint64_t level : 8;        /* where it stands, or WHEEL_LEVELS when it has expired */
+    uint64_t kind : 8;         /* the owner's: which struct this is embedded in */
 };
 
 #define WHEEL_TICK_MAX ((UINT64_C(1) << 48) - 1)

@@ -24,7 +24,7 @@ static struct mailbox the_box;
 static void one_thread_keeps_its_order(void **state)
 {
     (void)state;
-    struct mailbox box = {0};
+    struct mailbox box = {NULL};
     struct letter l[3] = {{.number = 0}, {.number = 1}, {.number = 2}};
     assert_null(mailbox_take(&box));
     for (unsigned i = 0; i < 3; i++) {
@@ -42,7 +42,7 @@ static void one_thread_keeps_its_order(void **state)
 static void a_closed_box_takes_nothing(void **state)
 {
     (void)state;
-    struct mailbox box = {0};
+    struct mailbox box = {NULL};
     struct letter first = {0};
     struct letter second = {0};
     assert_true(mailbox_put(&box, &first.mail));

@@ -197,6 +197,8 @@ static void none_is_lost_or_reordered(void **state)
     assert_int_equal(stats.messages_in, all);
     assert_int_equal(stats.messages_kept, all);
     LIVE_UNTIL(live_stats_of(server).messages_out == all);
+    stats = live_stats_of(server);
+    assert_true(stats.wakeups <= stats.turns); /* however many answers a turn takes in */
     live_end(server);
 }
 
