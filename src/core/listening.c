@@ -49,6 +49,7 @@ void listening_look(struct worker *worker)
     }
     if (listening == LISTENING && worker->accepting == ACCEPTING_NONE) {
         worker->accepting = ACCEPTING;
+        RECORD(worker, NULL, RESUMED, 0, BERTH_PAUSE_LISTENING);
         admit_fill(worker);
     } else if (listening == LISTENING_HALTING && worker->accepting == ACCEPTING) {
         worker->accepting = ACCEPTING_QUEUE;
@@ -59,6 +60,7 @@ void listening_look(struct worker *worker)
     }
     if (worker->accepting == ACCEPTING_ENDS && worker->accepts_in_flight == 0) {
         worker->accepting = ACCEPTING_NONE;
+        RECORD(worker, NULL, PAUSED, 0, BERTH_PAUSE_LISTENING);
         counted_out(worker->server);
     }
 }
