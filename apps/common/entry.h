@@ -9,14 +9,15 @@
 #include <berth/address.h>
 
 /* What a line belongs to. The first four are what --watch takes; errors are written whatever is
- * watched, and so is the summary at the end. Adding: one row. */
+ * watched, and so are a summary and what a flight recorder held. Adding: one row. */
 #define ENTRY_MODES(X)                                                                             \
     X(ENTRY_FLOW, "flow")                                                                          \
     X(ENTRY_CONNECTIONS, "connections")                                                            \
     X(ENTRY_DATA, "data")                                                                          \
     X(ENTRY_THREADS, "threads")                                                                    \
     X(ENTRY_ERROR, "error")                                                                        \
-    X(ENTRY_SUMMARY, "summary")
+    X(ENTRY_SUMMARY, "summary")                                                                    \
+    X(ENTRY_RECORDER, "recorder") /* a flight recorder's, when it is asked for */
 
 enum entry_mode {
 #define ENTRY_MODE_ENUM(name, text) name,
@@ -27,10 +28,14 @@ enum entry_mode {
 
 /* What happened. Adding: one row; the word stands in the log. */
 #define ENTRY_EVENTS(X)                                                                            \
+    X(EVENT_LISTENING, "listening")                                                                \
+    X(EVENT_ACCEPT_STARTED, "accept_started")                                                      \
     X(EVENT_ACCEPTED, "accepted")                                                                  \
+    X(EVENT_ACCEPT_FAILED, "accept_failed")                                                        \
     X(EVENT_CONNECT_STARTED, "connect_started")                                                    \
     X(EVENT_CONNECT_FAILED, "connect_failed")                                                      \
     X(EVENT_RETRY, "retry")                                                                        \
+    X(EVENT_GIVEN_UP, "given_up")                                                                  \
     X(EVENT_CONNECTED, "connected")                                                                \
     X(EVENT_OPENED, "opened")                                                                      \
     X(EVENT_RECEIVE_STARTED, "receive_started")                                                    \
@@ -50,12 +55,16 @@ enum entry_mode {
     X(EVENT_PAUSED, "paused")                                                                      \
     X(EVENT_RESUMED, "resumed")                                                                    \
     X(EVENT_VERIFIED, "verified")                                                                  \
+    X(EVENT_PEER_ENDED, "peer_ended")                                                              \
     X(EVENT_CLOSING, "closing")                                                                    \
     X(EVENT_SHUT, "shut")                                                                          \
+    X(EVENT_JOINING, "joining")                                                                    \
     X(EVENT_CLOSED, "closed")                                                                      \
     X(EVENT_DEADLINE, "deadline")                                                                  \
     X(EVENT_REFUSED, "refused")                                                                    \
     X(EVENT_THREAD, "thread")                                                                      \
+    X(EVENT_NEW_THREAD, "new_thread")                                                              \
+    X(EVENT_STOPPING, "stopping")                                                                  \
     X(EVENT_WRONG, "wrong")                                                                        \
     X(EVENT_STOPPED, "stopped")                                                                    \
     X(EVENT_WATCH_ON, "watch_on")                                                                  \
@@ -86,8 +95,11 @@ enum entry_event {
     X(KEY_FINISHED, "finished") /* connections so far */                                           \
     X(KEY_ATTEMPT, "attempt")   /* to connect; 1 is the first */                                   \
     X(KEY_ERRNO, "errno")                                                                          \
-    X(KEY_THREAD, "thread")     /* the system's id of it */                                        \
-    X(KEY_THREADS, "threads")   /* there are now */                                                \
+    X(KEY_THREAD, "thread")   /* the system's id of it */                                          \
+    X(KEY_THREADS, "threads") /* there are now */                                                  \
+    X(KEY_SLOT, "slot")       /* and generation: the library's name for a connection */            \
+    X(KEY_GENERATION, "generation")                                                                \
+    X(KEY_VALUE, "value")       /* of a field that was refused */                                  \
     X(KEY_LEFT_OUT, "left_out") /* bytes of the text that had no room */
 
 enum entry_key {

@@ -155,6 +155,20 @@ static bool may_write(struct journal *journal)
     return true;
 }
 
+/* How much of some lines is written at once: as many whole ones as `most` holds, so that a line of
+ * somebody else's, who writes there too, does not come to stand in the middle of one. */
+static size_t whole_lines(const char *lines, size_t bytes, size_t most)
+{
+    if (bytes <= most) {
+        return bytes;
+    }
+    size_t whole = most;
+    while (whole > 0 && lines[whole - 1] != '\n') {
+        whole--;
+    }
+    return whole > 0 ? whole : most;
+}
+
 /* Writes the buffer out. What cannot be written is lost and counted, then and from then on. */
 static void flush(struct journal *journal)
 {
@@ -162,7 +176,7 @@ static void flush(struct journal *journal)
     size_t at = 0;
     while (at < journal->buffered && journal->end.error == 0 && !journal->end.unread &&
            may_write(journal)) {
-        size_t bytes = journal->buffered - at < most ? journal->buffered - at : most;
+        size_t bytes = whole_lines(journal->buffer + at, journal->buffered - at, most);
         ssize_t written = write(journal->file, journal->buffer + at, bytes);
         if (written >= 0) {
             at += (size_t)written;
@@ -221,7 +235,11 @@ static struct journal_ring *oldest(struct journal *journal, const uint64_t *unti
         if (at == until[i]) {
             continue;
         }
-        uint64_t t_ns = ring->entries[at & (ring->count - 1)].t_ns;
+        const struct entry *entry = &ring->entries[at & (ring->count - 1)];
+        uint64_t t_ns = entry->t_ns;
+        if (entry->mode == ENTRY_RECORDER) {
+            return ring; /* its times are the past's; what belongs together stays together */
+        }
         if (found == NULL || t_ns < found_t_ns) {
             found = ring;
             found_t_ns = t_ns;
@@ -298,7 +316,12 @@ static void put_first_line(struct journal *journal, const struct journal_options
     struct timespec now;
     struct tm utc;
     clock_gettime(CLOCK_REALTIME, &now);
-    journal->start_ns = now_ns();
+    uint64_t here_ns = now_ns();
+    journal->start_ns = options->start_ns != 0 ? options->start_ns : here_ns;
+    uint64_t since_ns = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+    since_ns -= here_ns - journal->start_ns;
+    now.tv_sec = (time_t)(since_ns / NS_PER_S);
+    now.tv_nsec = (long)(since_ns % NS_PER_S);
     gmtime_r(&now.tv_sec, &utc);
     size_t bytes = strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &utc);
     snprintf(date + bytes, sizeof date - bytes, ".%03uZ",
@@ -436,8 +459,9 @@ struct journal *journal_open(const struct journal_options *options, char *why)
     }
     journal->json = options->json;
     journal->patience_ms = options->patience_ms != 0 ? options->patience_ms : PATIENCE_MS;
-    atomic_init(&journal->modes,
-                options->modes | ENTRY_MODE_BIT(ENTRY_ERROR) | ENTRY_MODE_BIT(ENTRY_SUMMARY));
+    atomic_init(&journal->modes, options->modes | ENTRY_MODE_BIT(ENTRY_ERROR) |
+                                     ENTRY_MODE_BIT(ENTRY_SUMMARY) |
+                                     ENTRY_MODE_BIT(ENTRY_RECORDER));
     if (!open_file(journal, options, why)) {
         free_all(journal);
         return NULL;

@@ -19,6 +19,7 @@ struct journal_options {
     unsigned modes;        /* ENTRY_MODE_BITs that are watched from the start */
     uint32_t workers;      /* each has a ring; the program's main thread has one more */
     uint32_t ring_entries; /* a power of two, of 256 bytes each; 0: 65,536. Touched as used */
+    uint64_t start_ns;     /* CLOCK_MONOTONIC when t is 0, not in the future; 0: now */
     uint32_t patience_ms;  /* at the end, for somebody to read on; 0: 2,000 */
 };
 
