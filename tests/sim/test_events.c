@@ -229,6 +229,67 @@ static void a_full_queue_pauses_and_says_why(void **state)
     scene_tear_down();
 }
 
+static struct berth_kept *kept[3];
+static uint32_t kept_count;
+
+static void keep_it(struct berth_conn *conn, const struct berth_message *message)
+{
+    scene.messages++;
+    kept[kept_count] = berth_keep(conn, message, message->size, NULL);
+    assert_non_null(kept[kept_count]);
+    kept_count++;
+}
+
+/* What is kept, then released or answered, each once, and the window that it filled. */
+static void kept_messages_are_told(void **state)
+{
+    (void)state;
+    const struct berth_framing framing = berth_framing_seed(64);
+    watched_scene(&framing);
+    scene.protocol.on_message = keep_it;
+    scene.config.window_messages = 2;
+    kept_count = 0;
+    scene_start(1, NULL);
+    uint32_t actor = scene_arrive(true);
+    berth_server_watch(scene.server, BERTH_WATCH_FLOW);
+    scene_say(actor, "\1\0\0\0a\2\0\0\0bc", 11);
+    SCENE_UNTIL(scene.messages == 2);
+    scene_say_and_wait(actor, "\1\0\0\0d", 5);
+    berth_kept_release(kept[0]);
+    SCENE_UNTIL(strstr(story, "resumed") != NULL);
+    assert_int_equal(berth_kept_reply(kept[1], "xy", 2), BERTH_OK);
+    SCENE_UNTIL(scene.actors[actor].got_bytes == 6);
+    assert_non_null(strstr(story, "delivered:2:11 kept kept "));
+    assert_non_null(strstr(story, "paused:0:7 "));
+    assert_non_null(strstr(story, "released resumed:0:7 "));
+    assert_non_null(strstr(story, "answered send_started sent "));
+    assert_non_null(strstr(recorded(), "delivered:2:11 paused:0:7 resumed:0:7 "));
+    assert_null(strstr(recorded(), "kept")); /* never one a message */
+    SCENE_UNTIL(scene.messages == 3);
+    berth_kept_release(kept[2]);
+    scene_tear_down();
+}
+
+/* A program's pause is told once however often it is asked for. */
+static void a_pause_by_handle_is_recorded(void **state)
+{
+    (void)state;
+    const struct berth_framing framing = berth_framing_seed(64);
+    watched_scene(&framing);
+    scene_start(1, NULL);
+    (void)scene_arrive(true);
+    struct berth_record first;
+    assert_int_equal(berth_server_recorder(scene.server, 0, &first, 1), 1);
+    assert_int_equal(berth_handle_pause(scene.server, first.conn), BERTH_OK);
+    scene_turn();
+    assert_int_equal(berth_handle_pause(scene.server, first.conn), BERTH_OK);
+    scene_turn();
+    assert_int_equal(berth_handle_resume(scene.server, first.conn), BERTH_OK);
+    SCENE_UNTIL(strstr(recorded(), "resumed") != NULL);
+    assert_string_equal(recorded(), "accepted opened paused:0:6 resumed:0:6 ");
+    scene_tear_down();
+}
+
 static void bytes_that_are_no_frame(void **state)
 {
     (void)state;
@@ -255,6 +316,8 @@ int main(void)
         cmocka_unit_test(a_mask_without_a_watcher_is_none),
         cmocka_unit_test(a_batch_is_recorded_once),
         cmocka_unit_test(a_full_queue_pauses_and_says_why),
+        cmocka_unit_test(kept_messages_are_told),
+        cmocka_unit_test(a_pause_by_handle_is_recorded),
         cmocka_unit_test(bytes_that_are_no_frame),
     };
     return cmocka_run_group_tests_name("events", tests, NULL, NULL);
