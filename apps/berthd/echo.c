@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "log.h"
+#include "session.h"
+#include "watch.h"
 
 #define FIRST_ID 10001u
 
@@ -21,12 +23,28 @@ static void store_id(uint8_t *at, uint32_t id)
     at[3] = (uint8_t)(id >> 24);
 }
 
+static void opened(struct berth_conn *conn)
+{
+    (void)session_of(conn);
+}
+
+/* A batch has come, whose transmission ids begin at first_id. */
+static void received(struct berth_conn *conn, const struct berth_message *messages, size_t count,
+                     uint32_t first_id, bool has_ids)
+{
+    session_of(conn)->messages += count;
+    if (watch_wants_data()) {
+        watch_messages(conn, messages, count, first_id, has_ids);
+    }
+}
+
 static void reply_with_id(struct berth_conn *conn, const struct berth_message *messages,
                           size_t count)
 {
     struct echo *echo = berth_conn_context(conn);
     uint32_t id =
         atomic_fetch_add_explicit(&echo->transmission_id, (uint32_t)count, memory_order_relaxed);
+    received(conn, messages, count, id + 1, true);
     for (size_t i = 0; i < count; i++) {
         const struct berth_message *message = &messages[i];
         int err;
@@ -43,6 +61,7 @@ static void reply_with_id(struct berth_conn *conn, const struct berth_message *m
 
 static void reply_bare(struct berth_conn *conn, const struct berth_message *messages, size_t count)
 {
+    received(conn, messages, count, 0, false);
     for (size_t i = 0; i < count; i++) {
         int err;
         uint8_t *reply = berth_reply_space(conn, &messages[i], messages[i].size, &err);
@@ -63,6 +82,7 @@ void echo_protocol(struct echo *echo, const struct berth_framing *framing, bool 
         .framing = *framing,
         .context = echo,
         .on_messages = carries_id ? reply_with_id : reply_bare,
+        .on_open = opened,
         .on_close = log_closed,
     };
 }

@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "watch.h"
+
 /* Enough to see who is at it; a disk can take it for a year. */
 #define LINES_PER_SECOND 20
 #define NS_PER_S         UINT64_C(1000000000)
@@ -72,6 +74,7 @@ static void put(const char *format, va_list arguments)
 {
     char text[LINE_BYTES];
     vsnprintf(text, sizeof text, format, arguments);
+    watch_line(ENTRY_ERROR, EVENT_NOTE, text);
     pthread_mutex_lock(&the_log.lock);
     if (the_log.count == RING_LINES) {
         the_log.left_out++;

@@ -12,9 +12,12 @@
 
 #include <berth/berth.h>
 
+#include "dump.h"
 #include "echo.h"
 #include "log.h"
 #include "options.h"
+#include "session.h"
+#include "watch.h"
 
 #define EXIT_REFUSED 2
 
@@ -22,6 +25,9 @@
 #define SEND_MAX_BYTES (8u << 20)
 
 #define STOP_LOOK_MS 20
+
+/* Five numbers of at most 20 digits, and the words between. */
+#define SUMMARY_BYTES 256
 
 static void print_plan(const struct berth_server *server)
 {
@@ -40,11 +46,15 @@ static void print_summary(const struct berth_server *server)
 {
     struct berth_stats stats;
     berth_server_stats(server, &stats);
-    printf("%llu connections served, at most %llu at once, %llu messages, %llu bytes received, "
-           "%llu bytes sent\n",
-           (unsigned long long)stats.accepted, (unsigned long long)stats.connections_most,
-           (unsigned long long)stats.messages_in, (unsigned long long)stats.bytes_in,
-           (unsigned long long)stats.bytes_out);
+    char text[SUMMARY_BYTES];
+    snprintf(text, sizeof text,
+             "%llu connections served, at most %llu at once, %llu messages, %llu bytes received, "
+             "%llu bytes sent",
+             (unsigned long long)stats.accepted, (unsigned long long)stats.connections_most,
+             (unsigned long long)stats.messages_in, (unsigned long long)stats.bytes_in,
+             (unsigned long long)stats.bytes_out);
+    puts(text);
+    watch_line(ENTRY_SUMMARY, EVENT_STOPPED, text);
 }
 
 /* Names the option that set what the library refused. */
@@ -82,6 +92,9 @@ static void configure(const struct options *options, struct berth_config *config
     config->workers = options->workers;
     config->connections_max = options->max_connections;
     config->on_log = log_library;
+    config->on_event = watch_event;
+    config->recorder_records = DUMP_RECORDS;
+    config->conn_space_bytes = sizeof(struct session);
     if (options->buffer_size > 0) {
         config->receive_bytes = options->buffer_size;
         config->send_bytes = options->buffer_size;
@@ -112,6 +125,7 @@ static int listen_all(struct berth_server *server, const struct options *options
         char text[BERTH_ADDRESS_TEXT_BYTES];
         log_flush();
         printf("listening on %s\n", berth_address_format(&bound, text, sizeof text));
+        watch_line(ENTRY_FLOW, EVENT_LISTENING, text);
     }
     return BERTH_OK;
 }
@@ -119,12 +133,17 @@ static int listen_all(struct berth_server *server, const struct options *options
 /* Waits for a signal to end, then for the end; a second signal cuts it short. */
 static void serve(struct berth_server *server, const sigset_t *signals)
 {
-    int number;
-    (void)sigwait(signals, &number);
+    int number = SIGUSR1;
+    while (sigwait(signals, &number) == 0 && number == SIGUSR1) {
+        watch_dump();
+    }
     berth_server_stop(server);
     const struct timespec now = {0};
     while (!berth_server_wait(server, STOP_LOOK_MS)) {
-        if (sigtimedwait(signals, NULL, &now) > 0) {
+        number = sigtimedwait(signals, NULL, &now);
+        if (number == SIGUSR1) {
+            watch_dump();
+        } else if (number > 0) {
             berth_server_stop(server);
         }
     }
@@ -143,14 +162,23 @@ static int run(const struct options *options, const sigset_t *signals)
         return report(&error);
     }
     print_plan(server);
+    if (!watch_begin(&options->watch, server)) {
+        berth_server_destroy(server);
+        return EXIT_REFUSED;
+    }
+    if (watch_path() != NULL) {
+        printf("log file %s\n", watch_path());
+    }
     if (listen_all(server, options, &protocol, &error) != BERTH_OK ||
         berth_server_start(server, &error) != BERTH_OK) {
         int status = report(&error);
+        watch_end();
         berth_server_destroy(server);
         return status;
     }
     serve(server, signals);
     print_summary(server);
+    watch_end();
     berth_server_destroy(server);
     return EXIT_SUCCESS;
 }
@@ -171,6 +199,7 @@ int main(int argc, char **argv)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGUSR1);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     setvbuf(stdout, NULL, _IOLBF, 0); /* whoever reads our lines through a pipe waits for them */
     if (!log_begin()) {

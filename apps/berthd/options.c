@@ -49,10 +49,19 @@ static const char help_text[] =
     "                         kernel passes a self-test)\n"
     "  --backlog N            clients that may wait to be accepted (default 4096; the\n"
     "                         system may clip it)\n"
+    "  --watch MODE,...       show what happens as it happens; any of\n"
+    "                           flow         each step of each connection\n"
+    "                           connections  who comes and goes\n"
+    "                           data         each message and its header\n"
+    "                           threads      which thread runs which callback\n"
+    "  --log FILE|DIR         write that and all errors to this file, or to a new file\n"
+    "                         in this folder (default: what is watched, to stderr)\n"
+    "  --log-format FORMAT    text (default), or json: one object a line\n"
     "  --help, --version      print this, or the version, and end\n"
     "\n"
     "SIGTERM and SIGINT end it in order: it answers what it received, prints a summary\n"
-    "and exits with status 0. A second one ends it at once.\n";
+    "and exits with status 0. A second one ends it at once. SIGUSR1 writes down what the\n"
+    "flight recorders hold: the last batches and changes of state of each connection.\n";
 
 static bool refuse(const char *option, const char *given, const char *rule)
 {
@@ -151,6 +160,25 @@ static bool read_frame(struct options *o, const char *option, const char *text)
     return true;
 }
 
+static bool read_watch(struct options *o, const char *option, const char *text)
+{
+    return entry_modes_read(text, WATCH_MODES, &o->watch.modes) ||
+           refuse(option, text, "is not some of flow,connections,data,threads");
+}
+
+static bool read_log(struct options *o, const char *option, const char *text)
+{
+    o->watch.path = text;
+    return text[0] != '\0' || refuse(option, text, "is not a file or a folder");
+}
+
+static bool read_log_format(struct options *o, const char *option, const char *text)
+{
+    o->watch.json = strcmp(text, "json") == 0;
+    return o->watch.json || strcmp(text, "text") == 0 ||
+           refuse(option, text, "is not text or json");
+}
+
 struct row {
     const char *name;
     bool (*read)(struct options *, const char *option, const char *text);
@@ -166,6 +194,9 @@ static const struct row rows[] = {
     {"workers", read_workers, " workers "},
     {"backend", read_backend, " backend "},
     {"backlog", read_backlog, " backlog "},
+    {"watch", read_watch, ""},
+    {"log", read_log, ""},
+    {"log-format", read_log_format, ""},
 };
 
 #define ROWS (sizeof rows / sizeof rows[0])

@@ -8,6 +8,8 @@
 
 #include <berth/berth.h>
 
+#include "watch.h"
+
 /* As many as a server can have listeners. */
 #define LISTENS_MAX 64
 
@@ -22,7 +24,8 @@ struct options {
     uint32_t max_message; /* 0: not given */
     const char *frame;
     struct berth_framing framing; /* from frame and max_message */
-    bool carries_id;              /* length framings: the reply begins with the transmission id */
+    struct watch_options watch;
+    bool carries_id; /* length framings: the reply begins with the transmission id */
 };
 
 /* What reading the command line came to. */

@@ -9,7 +9,7 @@
  *   5  inside a callback   reply, send, close, and what a connection knows about itself
  *   6  beyond a callback   keep a message and answer it later, from any thread
  *   7  from any thread     close, pause, send to and visit connections
- *   8  watching            the memory plan and the counters
+ *   8  watching            the memory plan, the counters, events and the flight recorder
  *
  * THE LAWS
  *
@@ -55,6 +55,7 @@
 
 #include <berth/address.h>
 #include <berth/error.h>
+#include <berth/event.h>
 #include <berth/frame.h>
 
 #ifdef __cplusplus
@@ -209,6 +210,18 @@ struct berth_config {
      * text is borrowed and has no newline. */
     void (*on_log)(void *context, const char *text);
     void *log_context;
+
+    /* Records that a worker's flight recorder holds (section 8), 32 bytes each: a power of two, 16
+     * to 1,048,576; default 4,096. */
+    uint32_t recorder_records;
+
+    /* Called for each event that is watched (section 8; none until berth_server_watch), on the
+     * worker's thread, in the order of the events. conn is NULL when the event is the worker's own;
+     * it may be asked, and its user pointer and space written, but nothing may be sent on it or
+     * closed from here. Before its ACCEPTED or CONNECTED it has no address and no space yet.
+     * Borrows record. */
+    void (*on_event)(void *context, struct berth_conn *conn, const struct berth_record *record);
+    void *event_context;
 };
 
 /* Fills in the defaults. Any thread. */
@@ -334,6 +347,9 @@ uint32_t berth_conn_connect_attempts(const struct berth_conn *conn); /* outgoing
 /* The peer's address. false if the system no longer knows it: a client may be gone before it was
  * accepted. Costs a system call. */
 bool berth_conn_peer(const struct berth_conn *conn, struct berth_address *out);
+
+/* This end's address: the one that the peer connected to, or was connected from. As above. */
+bool berth_conn_local(const struct berth_conn *conn, struct berth_address *out);
 
 /* One sentence on how the connection ended, for a log; names the refused field and shows its
  * bytes. In on_close. Returns `out`. */
@@ -467,6 +483,18 @@ struct berth_stats {
 /* Any thread, while the server object lives. A running server's numbers are each right and
  * together a moment apart. */
 void berth_server_stats(const struct berth_server *server, struct berth_stats *out);
+
+/* ---- events and the flight recorder: berth/event.h says which events there are */
+
+/* What config.on_event is called for from each worker's next turn on: BERTH_WATCH_ bits. Nothing if
+ * there is no on_event. Any thread, while the server object lives. */
+void berth_server_watch(struct berth_server *server, uint32_t mask);
+
+/* Copies what a worker's flight recorder holds, its newest `max` records at most, oldest first, and
+ * returns how many. Those overwritten meanwhile are left out. Any thread, while the server object
+ * lives; never waits, and the worker never waits for it. */
+size_t berth_server_recorder(const struct berth_server *server, uint32_t worker,
+                             struct berth_record *out, size_t max);
 
 #ifdef __cplusplus
 }

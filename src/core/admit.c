@@ -56,6 +56,7 @@ void admit_fill(struct worker *worker)
             break;
         }
         worker->accepts_in_flight++;
+        WATCH(worker, NULL, ACCEPT_STARTED, 0, 0);
         io_accept(worker->io, io_token(IO_ACCEPT, 0, 0));
     }
     admit_give_back(worker);
@@ -76,6 +77,7 @@ void admit_pause(struct worker *worker, int error)
     }
     worker->accept_paused = true;
     STAT_ADD(worker, accept_pauses, 1);
+    RECORD(worker, NULL, PAUSED, 0, BERTH_PAUSE_ACCEPT);
     uint32_t pause_ms = worker->server->config.accept_pause_ms;
     wheel_set(&worker->wheel, &worker->accept_timer, worker->now_ns + pause_ms * NS_PER_MS);
     io_cancel_accepts(worker->io); /* the others in flight would fail one by one */
@@ -87,6 +89,7 @@ void admit_pause(struct worker *worker, int error)
 void admit_resume(struct worker *worker)
 {
     worker->accept_paused = false;
+    RECORD(worker, NULL, RESUMED, 0, BERTH_PAUSE_ACCEPT);
     wheel_cancel(&worker->wheel, &worker->accept_timer);
     admit_fill(worker);
 }

@@ -62,6 +62,7 @@ void close_begin(struct berth_conn *conn, enum berth_reason reason, int system)
         return;
     }
     note_reason(conn, reason, system);
+    RECORD(conn->worker, conn, CLOSING, conn->system, conn->reason);
     conn_move(conn, CONN_DRAINING);
     input_over(conn);
     deadline_start(conn);
@@ -78,6 +79,10 @@ void close_now(struct berth_conn *conn, enum berth_reason reason, int system, bo
     }
     BERTH_ASSERT(conn->state != CONN_CONNECTING);
     note_reason(conn, reason, system);
+    if (conn->state == CONN_OPEN) {
+        RECORD(worker, conn, CLOSING, conn->system, conn->reason);
+    }
+    RECORD(worker, conn, JOINING, 0, 0);
     conn_move(conn, CONN_JOINING);
     input_over(conn);
     wheel_cancel(&worker->wheel, &conn->timer);
@@ -112,6 +117,7 @@ void close_refused(struct berth_conn *conn, const struct berth_frame *frame)
 {
     struct worker *worker = conn->worker;
     STAT_ADD(worker, refused, 1);
+    RECORD(worker, conn, REFUSED, frame->refusal, frame->value);
     struct refusal *refusal = &worker->refusals[worker->refusals_next % REFUSALS_KEPT];
     refusal->frame = *frame;
     if (!io_peer(worker->io, conn->sock, &refusal->peer)) {
@@ -134,7 +140,9 @@ static void finish(struct berth_conn *conn)
         atomic_fetch_sub_explicit(&server->connects, 1, memory_order_relaxed);
     }
     remote_close(conn);
+    RECORD(worker, conn, CLOSED, conn->system, conn->reason);
     if (conn->speaker->protocol.on_close != NULL) {
+        WATCH(worker, conn, THREAD, 0, BERTH_CALLBACK_CLOSE);
         conn->speaker->protocol.on_close(conn, (enum berth_reason)conn->reason);
     }
     io_close(worker->io, conn->sock, (conn->flags & CF_RESET) != 0);
@@ -187,6 +195,7 @@ static void step_draining(struct berth_conn *conn)
         return;
     }
     BERTH_ASSERT(!io_in_flight(worker->io, conn->sock, IO_SEND));
+    RECORD(worker, conn, SHUT, 0, 0);
     io_shutdown(worker->io, conn->sock, IO_SHUTDOWN_SEND);
     if ((conn->flags & CF_INPUT_ENDED) != 0) {
         close_now(conn, BERTH_REASON_PEER, 0, false);
@@ -235,6 +244,7 @@ void close_timer(struct berth_conn *conn)
     if (unsent && conn->reason != BERTH_REASON_REFUSED) {
         conn->reason = BERTH_REASON_DEADLINE;
     }
+    RECORD(conn->worker, conn, DEADLINE, 0, conn->reason);
     close_now(conn, BERTH_REASON_DEADLINE, 0, unsent);
 }
 

@@ -47,7 +47,11 @@
 #define LINGER_DEFAULT_MS       2000
 #define STOP_DEFAULT_MS         5000
 #define ACCEPT_PAUSE_DEFAULT_MS 50
-#define TIMEOUT_MAX_MS          (24u * 3600 * 1000)
+/* The last few thousand batches and changes of state of a worker: 128 KiB. */
+#define RECORDER_DEFAULT 4096
+#define RECORDER_MIN     16
+#define RECORDER_MAX     (1u << 20)
+#define TIMEOUT_MAX_MS   (24u * 3600 * 1000)
 
 /* A batch: then a batch never has to be cut for the window's sake. */
 #define WINDOW_DEFAULT       BATCH_MESSAGES
@@ -79,6 +83,7 @@ void berth_config_init(struct berth_config *config)
     config->window_messages = WINDOW_DEFAULT;
     config->window_bytes = WINDOW_BYTES_DEFAULT;
     config->post_bytes = POST_BYTES_DEFAULT;
+    config->recorder_records = RECORDER_DEFAULT;
 }
 
 struct bound {
@@ -111,6 +116,7 @@ static int check_bounds(const struct berth_config *c, struct berth_error *error)
         {"window_bytes", c->window_bytes, 1, SEND_MAX_LIMIT / 2},
         {"post_bytes", c->post_bytes, POST_BYTES_MIN, GIB},
         {"conn_space_bytes", c->conn_space_bytes, 0, MIB},
+        {"recorder_records", c->recorder_records, RECORDER_MIN, RECORDER_MAX},
     };
     for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
         const struct bound *b = &bounds[i];
@@ -124,6 +130,10 @@ static int check_bounds(const struct berth_config *c, struct berth_error *error)
     if ((c->receive_buffers & (c->receive_buffers - 1)) != 0) {
         return error_set(error, BERTH_E_INVALID, 0, "receive_buffers",
                          "receive_buffers is %u; it must be a power of two", c->receive_buffers);
+    }
+    if ((c->recorder_records & (c->recorder_records - 1)) != 0) {
+        return error_set(error, BERTH_E_INVALID, 0, "recorder_records",
+                         "recorder_records is %u; it must be a power of two", c->recorder_records);
     }
     if ((uint64_t)c->connections_max + c->connects_max + SPARE_PLANS > SLOTS_MAX) {
         return error_set(error, BERTH_E_INVALID, 0, "connects_max",
@@ -173,6 +183,7 @@ int layout_plan(const struct berth_config *config, struct layout *out, struct be
     out->plans_at = put(&at, plans * sizeof(struct plan));
     out->plan_entries_at = put(&at, plans * sizeof(struct slots_entry));
     out->refusals_at = put(&at, REFUSALS_KEPT * sizeof(struct refusal));
+    out->recorder_at = put(&at, (size_t)config->recorder_records * RECORD_WORDS * sizeof(uint64_t));
     out->receive_at = put(&at, (size_t)config->receive_buffers * config->receive_bytes);
     out->account_at = put(&at, pool_account_bytes(out->pool_bytes));
     /* The pool's pieces are aligned within it; its own start needs a page only. */

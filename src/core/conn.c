@@ -83,7 +83,14 @@ void conn_opened(struct berth_conn *conn)
         memset(berth_conn_space(conn), 0, space);
     }
     remote_open(conn);
+    if ((conn->flags & CF_PERMIT) != 0) {
+        RECORD(worker, conn, ACCEPTED, 0, 0);
+    } else {
+        RECORD(worker, conn, CONNECTED, berth_conn_connect_attempts(conn), 0);
+    }
+    RECORD(worker, conn, OPENED, 0, 0);
     if (conn->speaker->protocol.on_open != NULL) {
+        WATCH(worker, conn, THREAD, 0, BERTH_CALLBACK_OPEN);
         conn->speaker->protocol.on_open(conn);
     }
     if (worker->phase == WORKER_CUT) { /* an accept that its cancel came too late for */
@@ -229,4 +236,9 @@ bool berth_conn_peer(const struct berth_conn *conn, struct berth_address *out)
     }
     *out = refusal->peer;
     return true;
+}
+
+bool berth_conn_local(const struct berth_conn *conn, struct berth_address *out)
+{
+    return conn->sock >= 0 && io_local(conn->worker->io, conn->sock, out);
 }

@@ -117,6 +117,7 @@ static void attempt_failed(struct berth_conn *conn, int system)
 {
     struct plan *plan = plan_of(conn);
     struct worker *worker = conn->worker;
+    RECORD(worker, conn, CONNECT_FAILED, plan->attempts, system);
     if (plan->attempts >= plan->options.attempts || worker->phase >= WORKER_STOPPING) {
         connect_give_up(conn, system);
         return;
@@ -129,7 +130,9 @@ static void attempt_failed(struct berth_conn *conn, int system)
     if (wait > plan->options.retry_max_ms) {
         wait = plan->options.retry_max_ms;
     }
-    wait_ms(conn, wait - io_random(worker->io) % (wait / 2 + 1));
+    wait -= io_random(worker->io) % (wait / 2 + 1);
+    RECORD(worker, conn, RETRY, plan->attempts, wait);
+    wait_ms(conn, wait);
 }
 
 static void attempt(struct berth_conn *conn)
@@ -139,6 +142,7 @@ static void attempt(struct berth_conn *conn)
     const struct berth_connect_options *options = &plan->options;
     plan->attempts++;
     plan->timed_out = false;
+    RECORD(worker, conn, CONNECT_STARTED, plan->attempts, 0);
     const struct berth_address *local =
         options->local.family == BERTH_FAMILY_NONE ? NULL : &options->local;
     int sock = io_connect(worker->io, &options->address, local, conn_token(conn, IO_CONNECT));
@@ -186,6 +190,7 @@ void connect_give_up(struct berth_conn *conn, int system)
     void *user = conn->user;
     const struct berth_protocol *protocol = &conn->speaker->protocol;
     STAT_ADD(worker, connect_failures, 1);
+    RECORD(worker, conn, GIVEN_UP, attempts, system);
     wheel_cancel(&worker->wheel, &conn->timer);
     slots_give(&worker->plan_slots, conn->plan);
     atomic_fetch_sub_explicit(&server->connects, 1, memory_order_relaxed);

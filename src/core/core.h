@@ -15,10 +15,12 @@
 
 #include <berth/berth.h>
 
+#include "base/assert.h"
 #include "base/list.h"
 #include "base/thread.h"
 #include "buf/chain.h"
 #include "buf/pool.h"
+#include "core/record.h"
 #include "ds/mailbox.h"
 #include "ds/slots.h"
 #include "ds/wheel.h"
@@ -97,6 +99,7 @@ struct berth_conn {
     uint8_t state;         /* enum conn_state */
     uint8_t reason;        /* enum berth_reason, once known; 0 before */
     uint16_t window_count; /* messages from the first unanswered one on: keep.c */
+    bool header_told;      /* watchers know that the first frame's header is whole */
 
     /* Received and not handed over: the beginning of a frame, or more while blocked. */
     uint8_t *input; /* a piece of the pool, or NULL */
@@ -188,6 +191,9 @@ struct worker {
     uint64_t now_ns;
     uint32_t turn;
     uint32_t index;
+    uint32_t watched; /* the server's mask, as of this turn */
+
+    struct recorder recorder;
 
     /* The batch that a callback is looking at. */
     struct berth_conn *batch_conn; /* NULL outside on_messages */
@@ -235,6 +241,7 @@ struct worker {
     uint32_t refusals_next;
 
     uint64_t messages_out; /* published once a turn */
+    uint64_t others_out;   /* of these, what was queued outside its own connection's batch */
     struct worker_stats stats;
     struct io_completion completions[TURN_COMPLETIONS];
 
@@ -259,8 +266,8 @@ enum timer_kind { TIMER_CONN = 1, TIMER_ACCEPT, TIMER_STOP, TIMER_SPACE };
  */
 
 struct layout { /* of a worker's block; config.c */
-    size_t conns_at, entries_at, spaces_at, plans_at, plan_entries_at, refusals_at, receive_at,
-        account_at, pool_at, bytes;
+    size_t conns_at, entries_at, spaces_at, plans_at, plan_entries_at, refusals_at, recorder_at,
+        receive_at, account_at, pool_at, bytes;
     size_t pool_bytes;
     size_t space_stride; /* of the program's own bytes per connection */
     uint32_t slots;
@@ -305,6 +312,7 @@ struct berth_server {
     _Atomic int64_t permits;   /* connections that may still be accepted */
     _Atomic uint32_t connects; /* outgoing connections that exist */
     _Atomic uint32_t stop;     /* how often stop was called, up to 2 */
+    _Atomic uint32_t watch;    /* BERTH_WATCH_ bits */
     _Atomic uint64_t open;
     _Atomic uint64_t accepted_open;
     _Atomic uint64_t accepted_most;
@@ -373,6 +381,37 @@ void keep_reply_queued(struct berth_conn *conn, uint32_t bytes);
 void keep_arrived(struct worker *worker, struct mail *mail);
 void keep_resume_waiting(struct worker *worker);
 void keep_drop_all(struct berth_conn *conn);
+/* record.c: events. WATCH tells those who watch, and costs a branch while nobody does; RECORD goes
+ * to the flight recorder as well, so not once a message. `conn` may be NULL: the worker's own
+ * event. NAME is a BERTH_EVENT_'s. */
+struct event {
+    uint16_t number;
+    uint16_t watch; /* BERTH_WATCH_ bits that it is watched by */
+    uint32_t count;
+    uint64_t value;
+};
+enum {
+#define EVENT_WATCH(constant, number, name, watch, text) WATCH_OF_##constant = (watch),
+    BERTH_EVENTS(EVENT_WATCH)
+#undef EVENT_WATCH
+};
+#define EVENT(NAME, count, value)                                                                  \
+    ((struct event){BERTH_EVENT_##NAME, WATCH_OF_BERTH_EVENT_##NAME, (uint32_t)(count),            \
+                    (uint64_t)(value)})
+#define WATCHES(worker, NAME) BERTH_UNLIKELY(((worker)->watched & WATCH_OF_BERTH_EVENT_##NAME) != 0)
+#define WATCH(worker, conn, NAME, count, value)                                                    \
+    do {                                                                                           \
+        if (WATCHES(worker, NAME)) {                                                               \
+            event_watch(worker, conn, EVENT(NAME, count, value));                                  \
+        }                                                                                          \
+    } while (0)
+#define RECORD(worker, conn, NAME, count, value)                                                   \
+    event_record(worker, conn, EVENT(NAME, count, value))
+void event_watch(struct worker *worker, struct berth_conn *conn, struct event event);
+void event_record(struct worker *worker, struct berth_conn *conn, struct event event);
+/* The messages of the worker's batch; what stands behind them and is not whole. Only if watched. */
+void watch_batch(struct berth_conn *conn, uint32_t count);
+void watch_partial(struct berth_conn *conn, const uint8_t *bytes, size_t count, uint32_t need);
 
 /* admit.c */
 void admit_fill(struct worker *worker);

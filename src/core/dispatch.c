@@ -42,6 +42,7 @@ bool dispatch_blocked(struct berth_conn *conn)
     if (conn->out.bytes > worker->server->config.send_high_bytes) {
         conn->flags |= CF_BLOCKED_HIGH;
         STAT_ADD(worker, send_pauses, 1);
+        RECORD(worker, conn, PAUSED, 0, BERTH_PAUSE_QUEUE);
         return true;
     }
     if (BERTH_UNLIKELY(keep_blocked(conn))) {
@@ -49,6 +50,7 @@ bool dispatch_blocked(struct berth_conn *conn)
     }
     if (share_used(conn)) {
         conn->flags |= CF_AGAIN;
+        WATCH(worker, conn, PAUSED, 0, BERTH_PAUSE_SHARE);
         list_push(&worker->again, &conn->held);
         return true;
     }
@@ -72,6 +74,7 @@ void dispatch_block_for_space(struct berth_conn *conn)
         return; /* it waits already, and is looked at when that ends */
     }
     conn->flags |= CF_BLOCKED_SPACE;
+    RECORD(worker, conn, PAUSED, 0, BERTH_PAUSE_POOL);
     list_push(&worker->short_of, &conn->held);
     if (!wheel_is_set(&worker->space_timer)) {
         dispatch_patience_start(worker);
@@ -80,6 +83,9 @@ void dispatch_block_for_space(struct berth_conn *conn)
 
 static void resume(struct berth_conn *conn)
 {
+    if ((conn->flags & CF_BLOCKED_SPACE) != 0) {
+        RECORD(conn->worker, conn, RESUMED, 0, BERTH_PAUSE_POOL);
+    }
     conn->flags &= ~(CF_AGAIN | CF_BLOCKED_SPACE);
     send_drained(conn);
     receive_resume(conn);
@@ -145,12 +151,24 @@ static bool reserve(struct berth_conn *conn, const struct batch *batch)
 
 static void deliver(struct berth_conn *conn, uint32_t count, uint32_t bytes)
 {
-    STAT_ADD(conn->worker, messages_in, count);
+    struct worker *worker = conn->worker;
+    uint64_t queued = worker->messages_out - worker->others_out;
+    uint32_t queued_bytes = conn->out.bytes;
+    STAT_ADD(worker, messages_in, count);
     conn->turn_bytes += bytes;
     conn->turn_messages += count;
+    if (WATCHES(worker, MESSAGE)) {
+        watch_batch(conn, count);
+    }
+    RECORD(worker, conn, DELIVERED, count, bytes);
+    WATCH(worker, conn, THREAD, count, BERTH_CALLBACK_MESSAGES);
     call(conn, count);
     if (conn->out.bytes > 0) {
         attend(conn);
+    }
+    queued = worker->messages_out - worker->others_out - queued;
+    if (queued > 0) {
+        WATCH(worker, conn, QUEUED, queued, conn->out.bytes - queued_bytes);
     }
 }
 
@@ -217,6 +235,9 @@ size_t dispatch_bytes(struct berth_conn *conn, const uint8_t *bytes, size_t coun
         }
         if (batch.verdict == BERTH_FRAME_NEED && (batch.messages == 0 || done == count)) {
             conn->need = batch.frame.need_bytes;
+            if (WATCHES(conn->worker, MESSAGE_PARTIAL) && done < count) {
+                watch_partial(conn, bytes + done, count - done, conn->need);
+            }
             break;
         }
     }

@@ -120,10 +120,12 @@ bool keep_blocked(struct berth_conn *conn)
     if (window_full(conn)) {
         conn->flags |= CF_BLOCKED_WINDOW;
         STAT_ADD(worker, window_pauses, 1);
+        RECORD(worker, conn, PAUSED, 0, BERTH_PAUSE_WINDOW);
         return true;
     }
     if (worker_full(worker) && !link_is_in(&conn->held)) {
         conn->flags |= CF_BLOCKED_KEPT;
+        RECORD(worker, conn, PAUSED, 0, BERTH_PAUSE_KEPT);
         list_push(&worker->kept_full, &conn->held);
         return true;
     }
@@ -137,6 +139,7 @@ void keep_resume_waiting(struct worker *worker)
         struct berth_conn *conn =
             LIST_ENTRY(list_take(&worker->kept_full), struct berth_conn, held);
         conn->flags &= ~CF_BLOCKED_KEPT;
+        RECORD(worker, conn, RESUMED, 0, BERTH_PAUSE_KEPT);
         conn_again(conn);
     }
 }
@@ -212,6 +215,7 @@ struct berth_kept *berth_keep(struct berth_conn *conn, const struct berth_messag
         worker->batch_chain = &kept->behind;
     }
     STAT_ADD(worker, messages_kept, 1);
+    WATCH(worker, conn, KEPT, 1, message->size);
     return &kept->open;
 }
 
@@ -304,12 +308,18 @@ void keep_arrived(struct worker *worker, struct mail *mail)
     }
     struct berth_conn *conn = conn_of_handle(worker, kept->open.conn);
     BERTH_ASSERT(conn != NULL);
+    if (kept->frame_bytes > 0) {
+        WATCH(worker, conn, ANSWERED, 1, kept->frame_bytes);
+    } else {
+        WATCH(worker, conn, RELEASED, 1, 0);
+    }
     advance(conn);
     if (conn->state == CONN_DRAINING) {
         close_progress(conn);
     }
     if ((conn->flags & CF_BLOCKED_WINDOW) != 0 && !window_full(conn)) {
         conn->flags &= ~CF_BLOCKED_WINDOW;
+        RECORD(worker, conn, RESUMED, 0, BERTH_PAUSE_WINDOW);
         conn_again(conn);
     }
     attend(conn);

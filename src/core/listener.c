@@ -36,6 +36,9 @@ void listener_completed(struct worker *worker, const struct io_completion *done)
         return;
     }
     worker->permits++;
+    if (done->result != -ECANCELED) {
+        RECORD(worker, NULL, ACCEPT_FAILED, 0, -done->result);
+    }
     switch (-done->result) {
     case ECANCELED:
         break;

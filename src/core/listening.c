@@ -50,6 +50,7 @@ void listening_look(struct worker *worker)
     uint32_t halts = atomic_load(&worker->server->halts);
     if (listening == LISTENING && worker->accepting == ACCEPTING_NONE) {
         worker->accepting = ACCEPTING;
+        RECORD(worker, NULL, RESUMED, 0, BERTH_PAUSE_LISTENING);
         admit_fill(worker);
     } else if (listening == LISTENING_HALTING && worker->halts_seen != halts) {
         /* From NONE, when it was started and stopped again before this worker had looked. */
@@ -62,6 +63,7 @@ void listening_look(struct worker *worker)
     }
     if (worker->accepting == ACCEPTING_ENDS && worker->accepts_in_flight == 0) {
         worker->accepting = ACCEPTING_NONE;
+        RECORD(worker, NULL, PAUSED, 0, BERTH_PAUSE_LISTENING);
         counted_out(worker->server);
     }
 }

@@ -188,6 +188,7 @@ void receive_update(struct berth_conn *conn)
             list_push(&worker->parked, &conn->parked);
         } else {
             conn->flags = (conn->flags & ~CF_BROUGHT) | CF_RECEIVING;
+            WATCH(worker, conn, RECEIVE_STARTED, 0, 0);
             io_receive(worker->io, conn->sock, conn_token(conn, IO_RECEIVE));
         }
     } else if (!wants && flies && (conn->flags & CF_CANCELLING) == 0) {
@@ -210,6 +211,8 @@ void receive_rearm_parked(struct worker *worker)
         }
         struct berth_conn *conn = LIST_ENTRY(link, struct berth_conn, parked);
         conn->flags = (conn->flags & ~CF_BROUGHT) | CF_RECEIVING;
+        WATCH(worker, conn, RESUMED, 0, BERTH_PAUSE_BUFFERS);
+        WATCH(worker, conn, RECEIVE_STARTED, 0, 0);
         io_receive_once(worker->io, conn->sock, conn_token(conn, IO_RECEIVE));
         count--;
     }
@@ -234,10 +237,12 @@ static void receive_ended(struct berth_conn *conn, int32_t result)
     switch (-result) {
     case 0:
         conn->flags |= CF_INPUT_ENDED;
+        RECORD(conn->worker, conn, PEER_ENDED, 0, 0);
         attend(conn);
         break;
     case ENOBUFS:
         STAT_ADD(conn->worker, receive_parks, 1);
+        WATCH(conn->worker, conn, PAUSED, 0, BERTH_PAUSE_BUFFERS);
         park(conn);
         break;
     case ECANCELED:
@@ -259,6 +264,7 @@ void receive_completed(struct berth_conn *conn, const struct io_completion *done
         conn->flags |= CF_BROUGHT;
         STAT_ADD(worker, bytes_in, done->result);
         STAT_ADD(worker, receives, 1);
+        WATCH(worker, conn, RECEIVED, 0, done->result);
         bytes_arrived(conn, done->data, (uint32_t)done->result);
         io_lease_return(worker->io, done->lease);
         if ((done->flags & IO_MORE) != 0 && (conn->flags & CF_BLOCKED) == 0) {

@@ -135,6 +135,9 @@ void berth_pause(struct berth_conn *conn)
 {
     BERTH_ASSERT(worker_current() == conn->worker);
     if (conn->state == CONN_OPEN) {
+        if ((conn->flags & CF_PAUSED) == 0) {
+            RECORD(conn->worker, conn, PAUSED, 0, BERTH_PAUSE_PROGRAM);
+        }
         conn->flags |= CF_PAUSED;
         receive_update(conn);
     }
@@ -145,6 +148,7 @@ void berth_resume(struct berth_conn *conn)
     BERTH_ASSERT(worker_current() == conn->worker);
     if ((conn->flags & CF_PAUSED) != 0) {
         conn->flags &= ~CF_PAUSED;
+        RECORD(conn->worker, conn, RESUMED, 0, BERTH_PAUSE_PROGRAM);
         conn_again(conn); /* what it holds is handed over in the next turn, not inside a callback */
     }
 }
@@ -253,6 +257,7 @@ static void send_arrived(struct worker *worker, struct mail *mail)
     }
     worker->messages_out++;
     chain_refer(&conn->out, &worker->pool, &sent->ref, sent->frame, sent->frame_bytes, sent_give);
+    WATCH(worker, conn, QUEUED, 1, sent->frame_bytes);
     attend(conn);
 }
 

@@ -91,6 +91,8 @@ void *berth_send_space(struct berth_conn *conn, size_t size, int *err)
         conn->worker->messages_out++;
         if (conn->worker->batch_conn != conn) {
             attend(conn); /* inside its own batch, dispatch does it once */
+            conn->worker->others_out++;
+            WATCH(conn->worker, conn, QUEUED, 1, size);
         }
     }
     return at;
@@ -179,6 +181,13 @@ void send_flush(struct berth_conn *conn)
         spans[i] = (struct io_span){.data = queued[i].data, .size = queued[i].size};
     }
     STAT_ADD(worker, sends, 1);
+    if (WATCHES(worker, SEND_STARTED)) {
+        uint64_t bytes = 0;
+        for (uint32_t i = 0; i < count; i++) {
+            bytes += spans[i].size;
+        }
+        WATCH(worker, conn, SEND_STARTED, count, bytes);
+    }
     io_send(worker->io, conn->sock, spans, count, conn_token(conn, IO_SEND));
 }
 
@@ -195,6 +204,7 @@ void send_completed(struct berth_conn *conn, int32_t result)
         return; /* the chain is dropped when the connection ends */
     }
     chain_sent(&conn->out, &worker->pool, (uint32_t)result);
+    WATCH(worker, conn, SENT, conn->out.bytes, result);
     if (conn->state == CONN_DRAINING) {
         close_progress(conn);
     }
@@ -203,6 +213,9 @@ void send_completed(struct berth_conn *conn, int32_t result)
     }
     if ((conn->flags & (CF_BLOCKED_HIGH | CF_EXCEEDED)) != 0 &&
         conn->out.bytes <= worker->server->config.send_low_bytes) {
+        if ((conn->flags & CF_BLOCKED_HIGH) != 0) {
+            RECORD(worker, conn, RESUMED, 0, BERTH_PAUSE_QUEUE);
+        }
         conn->flags &= ~CF_BLOCKED_HIGH;
         send_drained(conn);
         receive_resume(conn);
@@ -218,7 +231,9 @@ void send_drained(struct berth_conn *conn)
         return;
     }
     conn->flags &= ~CF_EXCEEDED;
+    RECORD(conn->worker, conn, DRAINED, 0, 0);
     if (conn->speaker->protocol.on_drained != NULL && (conn->flags & CF_CLOSE) == 0) {
+        WATCH(conn->worker, conn, THREAD, 0, BERTH_CALLBACK_DRAINED);
         conn->speaker->protocol.on_drained(conn);
     }
 }

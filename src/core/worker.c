@@ -53,6 +53,7 @@ int worker_create(struct worker *worker, struct berth_server *server, uint32_t i
     worker->plans = (struct plan *)(void *)(block + layout->plans_at);
     worker->refusals = (struct refusal *)(void *)(block + layout->refusals_at);
     worker->receive_base = block + layout->receive_at;
+    recorder_init(&worker->recorder, block + layout->recorder_at, server->config.recorder_records);
     slots_init(&worker->slots, (struct slots_entry *)(void *)(block + layout->entries_at),
                layout->slots);
     if (server->config.connects_max > 0) {
@@ -155,6 +156,7 @@ static void begin_stopping(struct worker *worker)
 {
     worker->phase = WORKER_STOPPING;
     worker->queue_open = worker->accepting <= ACCEPTING_QUEUE;
+    RECORD(worker, NULL, STOPPING, 0, 1);
     worker->unswept = true;
     uint64_t ms = worker->server->config.stop_timeout_ms;
     wheel_set(&worker->wheel, &worker->stop_timer, worker->now_ns + ms * NS_PER_MS);
@@ -200,6 +202,7 @@ static void sweep(struct worker *worker)
 static void cut_all(struct worker *worker)
 {
     worker->phase = WORKER_CUT;
+    RECORD(worker, NULL, STOPPING, 0, 2);
     end_accepting(worker);
     for (uint32_t slot = 0; slot < worker->slots_high; slot++) {
         struct berth_conn *conn = &worker->conns[slot];
@@ -360,6 +363,7 @@ bool worker_turn(struct worker *worker, bool wait)
     atomic_store_explicit(&worker->sleeps, false, memory_order_relaxed);
     worker->now_ns = io_now(worker->io);
     worker->turn++;
+    worker->watched = atomic_load_explicit(&worker->server->watch, memory_order_relaxed);
     look_for_stop(worker);
     remote_mail(worker, mailbox_take(&worker->mailbox));
     keep_resume_waiting(worker);

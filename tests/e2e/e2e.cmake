@@ -12,6 +12,7 @@ set(E2E_WITHOUT_BACKEND options example)
 set(E2E_SERIAL descriptors slow_reader thousands full) # large, or measured in time
 set(E2E_SECONDS_thousands 60)
 set(E2E_SECONDS_full 600)
+set(E2E_SECONDS_log_lost 15) # a reader that does not read is waited for
 
 function(berth_e2e_test name source backends)
   get_filename_component(noun ${source} NAME_WE)

@@ -3,10 +3,12 @@
 #   without                   bin/corpus_<noun>, and the test corpus.<noun>: its corpus, and 20,000
 #                             mutations of it that are the same each time
 # The corpus of a target is tests/fuzz/corpus/<noun>. It is only read; what libFuzzer finds goes to
-# the build folder. A new target is a new file and a new folder, nothing is listed here.
+# the build folder. A new target is a new file and a new folder, nothing is listed here but files of
+# the programs that are fuzzed: FUZZ_SOURCES_<noun>.
 set(FUZZ_FOLDER ${CMAKE_CURRENT_LIST_DIR})
 file(GLOB FUZZ_TARGETS CONFIGURE_DEPENDS ${FUZZ_FOLDER}/fuzz_*.c)
 list(FILTER FUZZ_TARGETS EXCLUDE REGEX "/fuzz_main\\.c$")
+set(FUZZ_SOURCES_modes ${PROJECT_SOURCE_DIR}/apps/common/entry.c)
 file(GLOB FUZZ_HELPERS CONFIGURE_DEPENDS ${FUZZ_FOLDER}/help_*.c)
 
 if(BERTH_FUZZ)
@@ -35,7 +37,7 @@ foreach(source IN LISTS FUZZ_TARGETS)
   string(REGEX REPLACE "^fuzz_" "" noun ${target})
   set(corpus ${FUZZ_FOLDER}/corpus/${noun})
   if(BERTH_FUZZ)
-    add_executable(${target} ${source} ${FUZZ_HELPERS})
+    add_executable(${target} ${source} ${FUZZ_SOURCES_${noun}} ${FUZZ_HELPERS})
     target_link_libraries(${target} PRIVATE berth_fuzzed)
     target_compile_options(${target} PRIVATE -fsanitize=fuzzer)
     target_link_options(${target} PRIVATE -fsanitize=fuzzer)
@@ -47,13 +49,14 @@ foreach(source IN LISTS FUZZ_TARGETS)
       -artifact_prefix=${found}. ${found} ${corpus})
   else()
     set(target corpus_${noun})
-    add_executable(${target} ${source} ${FUZZ_HELPERS} ${FUZZ_FOLDER}/fuzz_main.c)
+    add_executable(${target} ${source} ${FUZZ_SOURCES_${noun}} ${FUZZ_HELPERS}
+      ${FUZZ_FOLDER}/fuzz_main.c)
     target_link_libraries(${target} PRIVATE berth)
     set(test corpus.${noun})
     add_test(NAME ${test} COMMAND ${target} ${corpus})
   endif()
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src
-    ${PROJECT_SOURCE_DIR}/tests)
+    ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/apps)
   target_compile_options(${target} PRIVATE -std=gnu17 -D_GNU_SOURCE)
   set_tests_properties(${test} PROPERTIES TIMEOUT ${TEST_SECONDS})
 endforeach()

@@ -37,6 +37,8 @@ static void defaults(void **state)
     assert_int_equal(c.linger_timeout_ms, 2000);
     assert_int_equal(c.stop_timeout_ms, 5000);
     assert_int_equal(c.accept_pause_ms, 50);
+    assert_int_equal(c.recorder_records, 4096);
+    assert_null(c.on_event);
     assert_null(c.on_log);
     assert_int_equal(config_resolve(&c, NULL), BERTH_OK);
     assert_int_equal(c.workers, thread_cpus()); /* each 0 is a number now */
@@ -73,6 +75,7 @@ static const struct {
     {U32(linger_timeout_ms), 1, 24 * 3600 * 1000, false},
     {U32(stop_timeout_ms), 1, 24 * 3600 * 1000, false},
     {U32(accept_pause_ms), 1, 24 * 3600 * 1000, false},
+    {U32(recorder_records), 16, 1 << 20, false},
     {U64(pool_bytes), 1 * MIB, 1024 * 1024 * MIB, true},
 };
 
@@ -140,6 +143,10 @@ static void what_does_not_go_together_is_refused(void **state)
         bool power = (buffers & (buffers - 1)) == 0;
         assert_int_equal(config_resolve(&c, &error), power ? BERTH_OK : BERTH_E_INVALID);
         assert_true(power || strcmp(error.setting, "receive_buffers") == 0);
+        berth_config_init(&c);
+        c.recorder_records = 16 * buffers;
+        assert_int_equal(config_resolve(&c, &error), power ? BERTH_OK : BERTH_E_INVALID);
+        assert_true(power || strcmp(error.setting, "recorder_records") == 0);
     }
     berth_config_init(&c);
     c.connections_max = 4000000;
@@ -167,14 +174,15 @@ static void layout_of(uint32_t connections, uint32_t connects, uint64_t pool)
     assert_true(l.slots >= connections + connects);
     assert_true(l.pool_bytes <= c.pool_bytes && l.pool_bytes + 4096 > c.pool_bytes);
     /* The parts, in order; each begins at a page and ends before the next. */
-    const size_t begins[] = {l.conns_at,        l.entries_at,  l.plans_at,
-                             l.plan_entries_at, l.refusals_at, l.receive_at,
-                             l.account_at,      l.pool_at,     l.bytes};
+    const size_t begins[] = {l.conns_at,    l.entries_at,  l.plans_at,   l.plan_entries_at,
+                             l.refusals_at, l.recorder_at, l.receive_at, l.account_at,
+                             l.pool_at,     l.bytes};
     const size_t sizes[] = {l.slots * sizeof(struct berth_conn),
                             l.slots * sizeof(struct slots_entry),
                             plans * sizeof(struct plan),
                             plans * sizeof(struct slots_entry),
                             REFUSALS_KEPT * sizeof(struct refusal),
+                            (size_t)c.recorder_records * sizeof(struct berth_record),
                             (size_t)c.receive_bytes * c.receive_buffers,
                             pool_account_bytes(l.pool_bytes),
                             l.pool_bytes};

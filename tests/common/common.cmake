@@ -1,0 +1,12 @@
+# What both programs share (apps/common): tests/common/test_<noun>.c becomes the test common.<noun>.
+pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
+file(GLOB COMMON_TESTS CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/test_*.c)
+foreach(source IN LISTS COMMON_TESTS)
+  get_filename_component(name ${source} NAME_WE)
+  string(REPLACE "test_" "" noun ${name})
+  add_executable(common_${noun} ${source})
+  target_link_libraries(common_${noun} PRIVATE apps_common PkgConfig::CJSON PkgConfig::CMOCKA)
+  target_compile_options(common_${noun} PRIVATE -std=gnu17 -D_GNU_SOURCE)
+  add_test(NAME common.${noun} COMMAND common_${noun})
+  set_tests_properties(common.${noun} PROPERTIES TIMEOUT ${TEST_SECONDS})
+endforeach()
