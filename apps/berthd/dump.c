@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "words.h"
+#include "common/words.h"
 
 /* A record and its place in the recorder: those of one connection and time stay in order. */
 struct placed {

@@ -21,9 +21,9 @@
 #include <unistd.h>
 
 #include "common/journal.h"
+#include "common/words.h"
 #include "dump.h"
 #include "session.h"
-#include "words.h"
 
 #define NS_PER_S UINT64_C(1000000000)
 
@@ -189,24 +189,14 @@ void watch_event(void *context, struct berth_conn *conn, const struct berth_reco
 /* -------------------------------------------------------------------------------------- messages
  */
 
-#define DECIMAL_BYTES 4 /* "255 " */
-
 static void show_header(struct journal_ring *ring, uint64_t session,
                         const struct berth_message *message, uint64_t at_ns)
 {
     if (message->header_bytes == 0) {
         return; /* the framing has none */
     }
-    char decimals[BERTH_HEADER_BYTES_MAX * DECIMAL_BYTES + 1];
-    size_t length = 0;
-    for (uint32_t i = 0; i < message->header_bytes; i++) {
-        length += (size_t)snprintf(decimals + length, sizeof decimals - length, "%s%u",
-                                   i == 0 ? "" : " ", (message->data - message->header_bytes)[i]);
-    }
     struct entry *entry = journal_entry(ring, ENTRY_DATA, EVENT_HEADER, session, at_ns);
-    entry_number(entry, KEY_BYTES, message->header_bytes);
-    entry_number(entry, KEY_LENGTH, message->size);
-    entry_text(entry, decimals, length);
+    words_header(entry, message);
     journal_done(ring);
 }
 

@@ -76,9 +76,10 @@ void entry_text(struct entry *entry, const void *text, size_t bytes)
 
 static char *put(char *out, const char *text)
 {
-    size_t bytes = strlen(text);
-    memcpy(out, text, bytes);
-    return out + bytes;
+    while (*text != '\0') { /* a few bytes each, and no call */
+        *out++ = *text++;
+    }
+    return out;
 }
 
 /* Digits from the right; at least `width` of them, filled up in front with `fill`. */
@@ -264,4 +265,17 @@ bool entry_modes_read(const char *text, unsigned allowed, unsigned *modes)
         }
         text += bytes + 1;
     }
+}
+
+const char *entry_modes_write(unsigned modes, char *out)
+{
+    char *at = put(out, "none");
+    for (unsigned i = 0; i < ENTRY_MODES_COUNT; i++) {
+        if ((modes & ENTRY_MODE_BIT(i)) != 0) {
+            at = *out == 'n' ? out : put(at, ",");
+            at = put(at, mode_names[i]);
+        }
+    }
+    *at = '\0';
+    return out;
 }

@@ -159,4 +159,9 @@ size_t entry_write_json(const struct entry *entry, char *out);
  * list is empty; *modes is then untouched. Pure. */
 bool entry_modes_read(const char *text, unsigned allowed, unsigned *modes);
 
+/* The same list of the bits that are set, "none" for none. `out` has ENTRY_MODES_TEXT_BYTES.
+ * Returns it. */
+#define ENTRY_MODES_TEXT_BYTES 80
+const char *entry_modes_write(unsigned modes, char *out);
+
 #endif

@@ -36,7 +36,7 @@
 #define LOOK_LEAST_MS 1u
 #define LOOK_MOST_MS  50u
 
-#define PATIENCE_MS 2000u
+#define PATIENCE_MS 1000u
 
 /* One write to a file. To anything else no more than PIPE_BUF is written at once: so much fits
  * without waiting when poll says so. */

@@ -20,7 +20,7 @@ struct journal_options {
     uint32_t workers;      /* each has a ring; the program's main thread has one more */
     uint32_t ring_entries; /* a power of two, of 256 bytes each; 0: 65,536. Touched as used */
     uint64_t start_ns;     /* CLOCK_MONOTONIC when t is 0, not in the future; 0: now */
-    uint32_t patience_ms;  /* at the end, for somebody to read on; 0: 2,000 */
+    uint32_t patience_ms;  /* at the end, for somebody to read on; 0: 1,000 */
 };
 
 /* Room for a sentence on what went wrong. */
@@ -78,11 +78,11 @@ static inline bool journal_wants(const struct journal_ring *ring, enum entry_mod
            (atomic_load_explicit(ring->modes, memory_order_relaxed) & ENTRY_MODE_BIT(mode)) != 0;
 }
 
-/* Begins an entry of the moment now_ns (CLOCK_MONOTONIC); conn 0: of no connection. Fill it with
+/* Begins an entry of the moment at_ns (CLOCK_MONOTONIC); conn 0: of no connection. Fill it with
  * entry_number, entry_text and its own fields, then end it. Never NULL and never waits: if the
  * ring is full the entry is counted as lost, which the log says. */
 struct entry *journal_entry(struct journal_ring *ring, enum entry_mode mode, enum entry_event event,
-                            uint64_t conn, uint64_t now_ns);
+                            uint64_t conn, uint64_t at_ns);
 void journal_done(struct journal_ring *ring);
 
 /* ---- what is watched: any thread ---- */

@@ -1,9 +1,10 @@
 /* The library's events in the log's words: their names, and the names of their figures. Pure; a
  * table each. O(events).
  */
-#include "words.h"
+#include "common/words.h"
 
 #include <stddef.h>
+#include <stdio.h>
 
 /* The library's number of an event, and the log's. */
 static const uint8_t event_of[] = {
@@ -108,4 +109,19 @@ void words_figures(struct entry *entry, const struct berth_record *record)
     default:
         break;
     }
+}
+
+#define DECIMAL_BYTES 4 /* "255 " */
+
+void words_header(struct entry *entry, const struct berth_message *message)
+{
+    char decimals[BERTH_HEADER_BYTES_MAX * DECIMAL_BYTES + 1];
+    size_t length = 0;
+    for (uint32_t i = 0; i < message->header_bytes; i++) {
+        length += (size_t)snprintf(decimals + length, sizeof decimals - length, "%s%u",
+                                   i == 0 ? "" : " ", (message->data - message->header_bytes)[i]);
+    }
+    entry_number(entry, KEY_BYTES, message->header_bytes);
+    entry_number(entry, KEY_LENGTH, message->size);
+    entry_text(entry, decimals, length);
 }
