@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "complain.h"
 #include "link.h"
+#include "record.h"
 
 /* The library's defaults of what may wait on a connection, kept where they are enough. */
 #define SEND_HIGH_LEAST (256u * 1024u)
@@ -51,7 +52,7 @@ static uint64_t pool_bytes(const struct client *client, uint64_t outstanding)
 /* The connection is always read, however much waits to be sent: a server that stops reading until
  * its replies are taken, and a client that stops reading until its messages are, would wait for
  * each other for ever. So all that a pipeline holds is below the mark where reading pauses. */
-static void configure(const struct client *client, struct berth_config *config)
+static void configure(struct client *client, struct berth_config *config)
 {
     const struct options *options = client->options;
     uint32_t outstanding = options->frame_bytes * options->pipeline; /* checked: at most 1.5 GiB */
@@ -61,6 +62,8 @@ static void configure(const struct client *client, struct berth_config *config)
     config->connections_max = 1; /* none is accepted */
     config->connects_max = options->at_once;
     config->stop_timeout_ms = STOP_TIMEOUT_MS;
+    config->on_event = record_event;
+    config->event_context = client;
     if (options->buffer_bytes != 0) {
         config->receive_bytes = options->buffer_bytes;
         config->send_bytes = options->buffer_bytes;
@@ -155,8 +158,11 @@ bool client_make(struct client *client, const struct options *options,
         return false;
     }
     configure(client, &config);
-    return berth_server_create(&client->server, &config, why) == BERTH_OK &&
-           connect_first(client, why);
+    if (berth_server_create(&client->server, &config, why) != BERTH_OK) {
+        return false;
+    }
+    record_watch(client);
+    return connect_first(client, why);
 }
 
 bool client_start(struct client *client, struct berth_error *why)
@@ -170,7 +176,9 @@ bool client_start(struct client *client, struct berth_error *why)
 void client_halt(struct client *client, enum cause cause)
 {
     unsigned none = CAUSE_NONE;
-    atomic_compare_exchange_strong(&client->halt, &none, cause);
+    if (atomic_compare_exchange_strong(&client->halt, &none, cause)) {
+        record_halt(client, cause);
+    }
 }
 
 void client_sum(struct client *client, struct tally *out)
@@ -180,7 +188,9 @@ void client_sum(struct client *client, struct tally *out)
         tally_merge(out, &client->tallies[i]);
     }
     /* What was still connecting when the run was cut has come to no end of its own. */
-    out->failed = client->options->connections - out->made - out->unbegun;
+    if (atomic_load(&client->halt) != CAUSE_CLOSE) {
+        out->failed = client->options->connections - out->made - out->unbegun;
+    }
     struct moment now = {clock_now_ns(), clock_cpu_ns()};
     if (!atomic_load(&client->begun)) {
         client->begin = now;

@@ -16,6 +16,8 @@
 #include "verify.h"
 
 struct link;
+struct journal;
+struct console;
 
 /* Both clocks at one moment. */
 struct moment {
@@ -26,6 +28,8 @@ struct moment {
 struct client {
     const struct options *options; /* lent, like addresses */
     const struct addresses *addresses;
+    struct journal *journal; /* the log; NULL: none. Lent, like console */
+    struct console *console; /* who gives commands; NULL: nobody */
     struct berth_protocol protocol;
     struct berth_server *server;
     struct message_plan plan;
@@ -48,18 +52,21 @@ struct client {
     _Atomic uint32_t most;       /* and the most at once */
     _Atomic uint32_t asking;     /* connections now that still have to do with messages */
     _Atomic uint32_t unfinished; /* connections that still have to do with messages */
+    _Atomic uint32_t over;       /* connections that have ended, or could not be made */
     _Atomic uint32_t unended;    /* links that are not over */
 };
 
 /* Reserves everything and opens the connections as far as they can be before the start. On
- * failure `why` says what; the client can then only be freed. Zero *client before. */
+ * failure `why` says what; the client can then only be freed. Zero *client before, but for journal
+ * and console. */
 bool client_make(struct client *client, const struct options *options,
                  const struct addresses *addresses, struct berth_error *why);
 
 /* Starts the workers. When all connections are over they stop by themselves. */
 bool client_start(struct client *client, struct berth_error *why);
 
-/* Stops sending; connections end when what they have sent is answered. The first cause stays. */
+/* Stops sending; connections end when what they have sent is answered. The first cause stays. On
+ * the main thread. */
 void client_halt(struct client *client, enum cause cause);
 
 /* All tallies together, once the workers have ended. What never came to an end is counted as

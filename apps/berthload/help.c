@@ -4,6 +4,7 @@
 const char *options_help(void)
 {
     return "berthload --connect HOST:PORT [options]\n"
+           "berthload [options]      on a terminal: asks for the server and the load\n"
            "\n"
            "Opens connections to a server that answers every message with itself, sends messages,\n"
            "verifies every byte of every reply, and reports rate and latency. The last line says\n"
@@ -47,6 +48,13 @@ const char *options_help(void)
            "Limits and output\n"
            "  --answer-timeout TIME  stop when no answer came for so long (30)\n"
            "  --timeout TIME         stop after so long in all (3600, and the duration)\n"
+           "  --watch MODES          log flow, connections, data, or several: flow,data\n"
+           "  --flow N               log the flow of connection N, and of no other\n"
+           "  --log FILE | DIR       where to, instead of the standard error; errors and the\n"
+           "                         summary too. In a folder, a new file each time\n"
+           "  --log-format text | json   text in columns (default), or an object a line\n"
+           "  --console              take commands (C status, S stop, Z close, H help) though the\n"
+           "                         standard input is no terminal\n"
            "  --bell                 ring the terminal's bell at the end\n"
            "  --json FILE            write all options and results as JSON; - is the standard\n"
            "                         output, and the summary then goes to the standard error\n"

@@ -44,6 +44,7 @@ static struct part put_part(struct part part, const char *name)
 
 static void put_options(struct part part, const struct options *options)
 {
+    char modes[ENTRY_MODES_TEXT_BYTES];
     put_text(part, "connect", options->connect);
     put_count(part, "connections", options->connections);
     put_count(part, "messages", options->messages);
@@ -72,6 +73,11 @@ static void put_options(struct part part, const struct options *options)
     put_number(part, "connect_timeout_s", (double)options->connect_timeout_ns / (double)NS_PER_S);
     put_number(part, "answer_timeout_s", (double)options->answer_timeout_ns / (double)NS_PER_S);
     put_number(part, "timeout_s", (double)options->timeout_ns / (double)NS_PER_S);
+    put_text(part, "watch", entry_modes_write(options->watch, modes));
+    put_count(part, "flow", options->flow);
+    put_text(part, "log", options->log != NULL ? options->log : "");
+    put_text(part, "log_format", options->log_json ? "json" : "text");
+    put_flag(part, "console", options->console);
     put_flag(part, "bell", options->bell);
     put_flag(part, "quiet", options->quiet);
 }

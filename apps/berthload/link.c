@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "clock.h"
-#include "complain.h"
+#include "record.h"
 
 /* Between rounds through several addresses; the same as the library between attempts at one. */
 #define RETRY_FIRST_MS 10u
@@ -69,6 +69,8 @@ static bool take_next(struct link *link, uint64_t now_ns)
         .wait_ns = wait_ns,
         .unsent = options->messages != 0 ? options->messages : UINT64_MAX,
         .verifier = {.plan = &client->plan, .with_id = options->with_id},
+        .ring = journal_ring(client->journal, link->worker),
+        .followed = number == options->flow,
     };
     message_cursor_start(&client->plan, &link->next, number);
     message_cursor_start(&client->plan, &link->verifier.expected, number);
@@ -123,8 +125,8 @@ static void end(struct link *link)
         }
         finish(link);
         if (code != BERTH_E_STATE) { /* that is the run being stopped */
-            complain("connection %" PRIu32 " could not be begun: %s", link->number,
-                     berth_err_text(code));
+            record_complaint(link, EVENT_CONNECT_FAILED, " could not be begun: %s",
+                             berth_err_text(code));
         }
     }
     uint32_t dropped = pace_drop(&client->paces[link->worker]);
@@ -161,8 +163,8 @@ static void send_failed(struct link *link, struct berth_conn *conn, int err)
     if (err == BERTH_E_WOULD_EXCEED) {
         link->blocked = true; /* on_drained goes on */
     } else if (err != BERTH_E_CLOSED) {
-        complain("connection %" PRIu32 ", message %" PRIu64 ": could not be sent: %s", link->number,
-                 link->next.index, berth_err_text(err));
+        record_complaint(link, EVENT_NOTE, ", message %" PRIu64 ": could not be sent: %s",
+                         link->next.index, berth_err_text(err));
         give_up(link, conn, CAUSE_SEND);
     }
 }
@@ -177,6 +179,7 @@ static void fill(struct link *link, struct berth_conn *conn, uint64_t now)
     if (!may_send(link, now)) {
         return;
     }
+    link->filling = true;
     while (link->outstanding < pipeline && link->unsent > 0) {
         int err = BERTH_OK;
         uint32_t size = message_size(plan, &link->next);
@@ -194,6 +197,7 @@ static void fill(struct link *link, struct berth_conn *conn, uint64_t now)
         count++;
         bytes += size;
     }
+    link->filling = false;
     link->sent += count;
     tally_add(&link->tally->sent, count);
     tally_add(&link->tally->sent_bytes, bytes);
@@ -221,9 +225,8 @@ static void wrong_reply(struct link *link, struct berth_conn *conn, enum reply_v
 {
     char text[REPLY_TEXT_BYTES];
     link->tally->wrong++;
-    complain(
-        "connection %" PRIu32 ", message %" PRIu64 ": wrong reply: %s", link->number,
-        link->verifier.expected.index,
+    record_complaint(
+        link, EVENT_WRONG, ", message %" PRIu64 ": wrong reply: %s", link->verifier.expected.index,
         verifier_describe(&link->verifier, verdict, reply->data, reply->size, text, sizeof text));
     give_up(link, conn, CAUSE_WRONG);
 }
@@ -281,6 +284,9 @@ void link_on_messages(struct berth_conn *conn, const struct berth_message *messa
     tally_add(&link->tally->right_bytes, bytes);
     link->tally->right_frame_bytes +=
         bytes + headers + right * link->client->options->framing.delimiter_bytes;
+    if (record_wants_messages(link)) {
+        record_replies(link, messages, right + (verdict == REPLY_RIGHT ? 0 : 1), right, now);
+    }
     if (verdict == REPLY_RIGHT) {
         go_on(link, conn, now);
     } else {
@@ -306,6 +312,7 @@ void link_on_open(struct berth_conn *conn)
     if (!atomic_exchange(&client->begun, true)) {
         client->begin = (struct moment){clock_now_ns(), clock_cpu_ns()};
     }
+    record_connected(link, open);
     go_on(link, conn, clock_now_ns());
 }
 
@@ -321,9 +328,10 @@ void link_on_close(struct berth_conn *conn, enum berth_reason reason)
     struct link *link = berth_conn_user(conn);
     struct client *client = link->client;
     uint64_t unanswered = link->outstanding;
-    bool unsent = client->options->messages != 0 && link->unsent > 0;
     uint32_t halt = atomic_load(&client->halt);
-    atomic_fetch_sub(&client->open, 1);
+    /* Who closes the run has decided that no more are to be sent. */
+    bool unsent = client->options->messages != 0 && link->unsent > 0 && halt != CAUSE_CLOSE;
+    uint32_t open = atomic_fetch_sub(&client->open, 1) - 1;
     if (unanswered > 0 || unsent || link->cause != CAUSE_NONE) {
         uint32_t cause = link->cause != CAUSE_NONE ? link->cause
                          : halt != CAUSE_NONE      ? halt
@@ -332,11 +340,13 @@ void link_on_close(struct berth_conn *conn, enum berth_reason reason)
         link->tally->lost[cause].messages += unanswered;
         if (cause <= CAUSE_LIBRARY_LAST) {
             char why[WHY_BYTES];
-            complain("connection %" PRIu32 " ended with %" PRIu64 " of %" PRIu64
-                     " messages unanswered: %s",
-                     link->number, unanswered, link->sent, berth_conn_why(conn, why, sizeof why));
+            record_complaint(link, EVENT_CLOSED,
+                             " ended with %" PRIu64 " of %" PRIu64 " messages unanswered: %s",
+                             unanswered, link->sent, berth_conn_why(conn, why, sizeof why));
         }
     }
+    uint32_t over = atomic_fetch_add(&client->over, 1) + 1;
+    record_closed(link, reason, open, over);
     end(link);
 }
 
@@ -353,8 +363,9 @@ void link_on_connect_failed(struct berth_server *server, void *user, int system,
     }
     uint32_t rounds = (uint32_t)((link->tries + addresses - 1) / addresses);
     link->tally->failed++;
+    atomic_fetch_add(&client->over, 1);
     link->tally->retries += rounds > 0 ? rounds - 1 : 0;
-    complain("connection %" PRIu32 " could not be made, after %" PRIu32 " attempt%s: %s",
-             link->number, link->tries, link->tries == 1 ? "" : "s", strerror(system));
+    record_complaint(link, EVENT_GIVEN_UP, " could not be made, after %" PRIu32 " attempt%s: %s",
+                     link->tries, link->tries == 1 ? "" : "s", strerror(system));
     end(link);
 }

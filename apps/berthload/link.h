@@ -2,6 +2,8 @@
 #ifndef BERTHLOAD_LINK_H
 #define BERTHLOAD_LINK_H
 
+#include "common/journal.h"
+
 #include "client.h"
 
 /* Written by its worker only; two links never share a cache line. */
@@ -17,13 +19,18 @@ struct link {
     uint32_t number;  /* of its connection; 1 is the first */
     uint32_t worker;
     uint32_t outstanding;
-    uint32_t stamp_in;  /* where the next message's stamp goes */
-    uint32_t stamp_out; /* where that of the next reply is */
-    uint32_t tries;     /* attempts to connect that have failed */
-    uint32_t cause;     /* an enum cause; CAUSE_NONE: nothing went wrong */
-    bool blocked;       /* a send was refused, on_drained will come */
-    bool opened;        /* the connection was made */
-    bool finished;      /* it has nothing more to do with messages */
+    uint32_t stamp_in;         /* where the next message's stamp goes */
+    uint32_t stamp_out;        /* where that of the next reply is */
+    uint32_t tries;            /* attempts to connect that have failed */
+    uint32_t cause;            /* an enum cause; CAUSE_NONE: nothing went wrong */
+    bool blocked;              /* a send was refused, on_drained will come */
+    bool opened;               /* the connection was made */
+    bool finished;             /* it has nothing more to do with messages */
+    bool followed;             /* it is the one of --flow */
+    bool filling;              /* messages are being queued just now, one by one */
+    struct journal_ring *ring; /* its worker's; NULL: there is no log. What follows is the log's */
+    struct berth_address local;
+    struct berth_address peer;
 };
 
 /* Makes the first connection of link `place` on `worker`, whose pace must have one left. An error

@@ -10,18 +10,26 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/journal.h"
 
 #include "client.h"
 #include "clock.h"
+#include "commands.h"
+#include "console.h"
 #include "json.h"
 #include "limits.h"
+#include "lines.h"
 #include "options.h"
 #include "preface.h"
 #include "probe.h"
+#include "record.h"
 #include "report.h"
 #include "resolve.h"
 #include "results.h"
 #include "run.h"
+#include "talk.h"
 
 /* Exit statuses; 0 is a run in which all was right. */
 #define EXIT_NOT_RIGHT 1
@@ -122,6 +130,10 @@ static void collect(struct client *client, struct results *results)
     berth_server_stats(client->server, &results->stats);
     results->planned = options->messages != 0 ? options->messages * options->connections
                                               : tally_read(&results->tally.sent);
+    results->closed = atomic_load(&client->halt) == CAUSE_CLOSE;
+    if (results->closed) {
+        results->planned = tally_read(&results->tally.sent);
+    }
     results->surplus_bytes = surplus(results);
     results->build_ns = client->build_ns;
     results->held = client->plan.texts != NULL ? preface_held(options) : 0;
@@ -159,16 +171,57 @@ static int tell(const struct results *results, FILE *json)
 static bool begin(struct client *client, FILE *json, struct berth_error *why)
 {
     run_catch_signals(); /* before this there was nothing to sum up */
+    FILE *out = json == stdout ? stderr : stdout;
+    const char *log = client->journal != NULL ? journal_path(client->journal) : NULL;
+    if (log != NULL && strcmp(log, client->options->log) != 0 && !client->options->quiet) {
+        fprintf(out, "%-13s%s\n", "log", log); /* a new file in the folder */
+    }
     if (!client->options->quiet) {
-        preface_write(client, json == stdout ? stderr : stdout);
+        preface_write(client, out);
     }
     return run_client(client, why);
 }
 
-static int run(const struct options *options, FILE *json)
+/* Who gives commands: a person at a terminal, or whoever was said to. */
+static struct console *open_console(const struct options *options, struct lines *lines)
+{
+    struct console *console = NULL;
+    if (options->console || isatty(lines->file)) {
+        console = console_open(lines);
+        if (console == NULL) {
+            fprintf(stderr, "berthload: there is no thread for commands\n");
+        }
+    }
+    return console;
+}
+
+/* The run, and what is said afterwards. */
+static int run_to_end(struct client *client, FILE *json, struct results *results,
+                      struct berth_error *why)
+{
+    const struct options *options = client->options;
+    if (!begin(client, json, why)) {
+        return say_failure(why);
+    }
+    collect(client, results);
+    int status = tell(results, json);
+    if (options->bell) {
+        fputc('\a', stderr); /* a terminal's bell; where there is none, nobody hears it */
+    }
+    unsigned halt = atomic_load(&client->halt);
+    bool ended =
+        halt == CAUSE_STOP || halt == CAUSE_CLOSE || halt == CAUSE_SIGNAL; /* by a person */
+    if (options->asked && client->console != NULL && !ended) {
+        commands_stay(client->console, results);
+    }
+    return status;
+}
+
+static int run(const struct options *options, FILE *json, struct lines *lines)
 {
     struct addresses addresses;
     struct berth_error error = {0};
+    struct journal *journal = NULL;
     const char *why = NULL;
     if (!resolve(options->host, options->port, &addresses, &why)) {
         fprintf(stderr, "berthload: --connect: %s: %s\n", options->host, why);
@@ -177,23 +230,31 @@ static int run(const struct options *options, FILE *json)
     if (!test_connection(options, &addresses)) {
         return EXIT_NOT_RIGHT;
     }
+    if (!record_open(options, &journal)) {
+        return EXIT_USAGE;
+    }
     struct client *client = calloc(1, sizeof *client);
     struct results *results = aligned_alloc(TALLY_ALIGNMENT, sizeof *results);
     int status = EXIT_NOT_RIGHT;
     if (client == NULL || results == NULL) {
         fprintf(stderr, "berthload: there is no memory\n");
-    } else if (!client_make(client, options, &addresses, &error) || !begin(client, json, &error)) {
-        status = say_failure(&error);
     } else {
         memset(results, 0, sizeof *results);
-        collect(client, results);
-        status = tell(results, json);
-        if (options->bell) {
-            fputc('\a', stderr); /* a terminal's bell; where there is none, nobody hears it */
+        client->journal = journal;
+        if (!client_make(client, options, &addresses, &error)) {
+            status = say_failure(&error);
+        } else {
+            client->console = open_console(options, lines);
+            status = run_to_end(client, json, results, &error);
+            console_close(client->console);
         }
     }
     if (client != NULL) {
         client_free(client);
+    }
+    bool collected = results != NULL && results->options != NULL;
+    if (!record_close(journal, options, collected ? results : NULL)) {
+        status = EXIT_NOT_RIGHT;
     }
     free(client);
     free(results);
@@ -204,7 +265,10 @@ int main(int argc, char **argv)
 {
     struct options options;
     char why[OPTIONS_WHY_BYTES];
+    struct talk talk;
+    struct lines lines;
     FILE *json = NULL;
+    lines_init(&lines, STDIN_FILENO);
     switch (options_read(argc, argv, &options, why)) {
     case OPTIONS_HELP:
         fputs(options_help(), stdout);
@@ -215,11 +279,20 @@ int main(int argc, char **argv)
     case OPTIONS_BAD:
         fprintf(stderr, "berthload: %s\nberthload --help shows the options\n", why);
         return EXIT_USAGE;
-    case OPTIONS_RUN:
+    case OPTIONS_ASK:
+        if (!isatty(STDIN_FILENO)) {
+            fprintf(stderr, "berthload: %s\nberthload --help shows the options\n", why);
+            return EXIT_USAGE;
+        }
+        if (!talk_ask(&talk, &lines, &options, fit_machine)) {
+            return EXIT_USAGE;
+        }
         break;
-    }
-    if (!fit_machine(&options)) {
-        return EXIT_USAGE;
+    case OPTIONS_RUN:
+        if (!fit_machine(&options)) {
+            return EXIT_USAGE;
+        }
+        break;
     }
     if (options.json != NULL) {
         /* Before the run: it would be a pity to lose the results of an hour to a typing error. */
@@ -229,5 +302,5 @@ int main(int argc, char **argv)
             return EXIT_USAGE;
         }
     }
-    return run(&options, json);
+    return run(&options, json, &lines);
 }

@@ -235,6 +235,38 @@ static bool take_bell(struct options *options, const char *value)
     return true;
 }
 
+#define WATCHABLE                                                                                  \
+    (ENTRY_MODE_BIT(ENTRY_FLOW) | ENTRY_MODE_BIT(ENTRY_CONNECTIONS) | ENTRY_MODE_BIT(ENTRY_DATA))
+
+static bool take_watch(struct options *options, const char *value)
+{
+    return entry_modes_read(value, WATCHABLE, &options->watch);
+}
+
+static bool take_flow(struct options *options, const char *value)
+{
+    return take_number(value, 1, CONNECTIONS_MAX, &options->flow);
+}
+
+static bool take_log(struct options *options, const char *value)
+{
+    options->log = value;
+    return *value != '\0';
+}
+
+static bool take_log_format(struct options *options, const char *value)
+{
+    options->log_json = strcmp(value, "json") == 0;
+    return options->log_json || strcmp(value, "text") == 0;
+}
+
+static bool take_console(struct options *options, const char *value)
+{
+    (void)value;
+    options->console = true;
+    return true;
+}
+
 static bool take_quiet(struct options *options, const char *value)
 {
     (void)value;
@@ -269,6 +301,11 @@ static const struct rule rules[] = {
     {"timeout", "a time above 0 such as 10, 2.5s or 500ms", take_timeout},
     {"test-connection", NULL, take_test_connection},
     {"bell", NULL, take_bell},
+    {"watch", "flow, connections, data, or several of them with commas between", take_watch},
+    {"flow", "a connection's number from 1 to 4,000,000", take_flow},
+    {"log", "the name of a file or of a folder", take_log},
+    {"log-format", "text or json", take_log_format},
+    {"console", NULL, take_console},
     {"json", "the name of a file", take_json},
     {"quiet", NULL, take_quiet},
 };
@@ -351,6 +388,10 @@ enum options_verdict options_read(int argc, char **argv, struct options *options
         snprintf(why, OPTIONS_WHY_BYTES, "%.100s: not an option (every option begins with --)",
                  argv[optind]);
         return OPTIONS_BAD;
+    }
+    if (options->connect == NULL) {
+        (void)options_settle(options, why); /* which says so */
+        return OPTIONS_ASK;
     }
     return options_settle(options, why) ? OPTIONS_RUN : OPTIONS_BAD;
 }

@@ -8,6 +8,8 @@
 
 #include <berth/berth.h>
 
+#include "common/entry.h"
+
 /* The longest host name that DNS knows, and its end. */
 #define HOST_TEXT_BYTES 256
 
@@ -48,6 +50,12 @@ struct options {
     uint64_t timeout_ns; /* 0: not said; settled */
     const char *json;    /* NULL: none */
     bool quiet;
+    bool asked;      /* the questions were answered: stay until Z */
+    bool console;    /* take commands though the standard input is no terminal */
+    unsigned watch;  /* ENTRY_MODE_BITs of what the log shows */
+    const char *log; /* a file or a folder; NULL: none, or stderr if anything is watched */
+    bool log_json;
+    uint32_t flow;        /* the connection whose flow the log shows; 0: none */
     bool test_connection; /* make and drop a connection before the start */
     bool bell;            /* ring when the run is over */
 
@@ -71,11 +79,12 @@ enum options_verdict {
     OPTIONS_HELP,
     OPTIONS_VERSION,
     OPTIONS_BAD,
+    OPTIONS_ASK, /* all is well, but --connect is missing */
 };
 
 /* Reads the command line and settles what follows from it. The texts in *options point into argv.
- * After OPTIONS_BAD, `why` (OPTIONS_WHY_BYTES) begins with the option's name. Not reentrant:
- * getopt is not. */
+ * After OPTIONS_BAD, `why` (OPTIONS_WHY_BYTES) begins with the option's name; after OPTIONS_ASK
+ * too, and what depends on several options is not settled. Not reentrant: getopt is not. */
 enum options_verdict options_read(int argc, char **argv, struct options *options, char *why);
 
 /* The second half of options_read: the framing, and whether everything fits together. */

@@ -15,8 +15,8 @@ bool results_right(const struct results *results)
 {
     uint64_t right = tally_read(&results->tally.right);
     return right > 0 && right == tally_read(&results->tally.sent) && right == results->planned &&
-           results->tally.wrong == 0 && results->surplus_bytes == 0 &&
-           results->tally.made == results->options->connections;
+           results->tally.wrong == 0 && results->surplus_bytes == 0 && results->tally.failed == 0 &&
+           (results->closed || results->tally.made == results->options->connections);
 }
 
 const char *results_verdict(const struct results *results, char *out)
@@ -44,7 +44,10 @@ const char *results_verdict(const struct results *results, char *out)
         at += snprintf(out + at, (size_t)(VERDICT_BYTES - at), ", %s bytes answer nothing",
                        number_write(results->surplus_bytes, figure));
     }
-    uint64_t not_made = results->tally.failed + results->tally.unbegun;
+    if (results->closed) {
+        at += snprintf(out + at, (size_t)(VERDICT_BYTES - at), ", closed before more were sent");
+    }
+    uint64_t not_made = results->tally.failed + (results->closed ? 0 : results->tally.unbegun);
     if (not_made > 0) {
         char all[NUMBER_TEXT_BYTES];
         snprintf(out + at, (size_t)(VERDICT_BYTES - at), ", %s of %s connections not made",

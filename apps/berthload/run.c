@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "commands.h"
 #include "complain.h"
 #include "progress.h"
 
@@ -24,6 +25,7 @@ struct watch {
     uint64_t events_at_ns; /* when their number last changed, or no connection was asking */
     uint64_t signal_at_ns; /* when the first signal was seen; 0: none */
     unsigned stops;        /* how often the library was told to stop */
+    unsigned commands;     /* to stop or to close: each counts like a signal */
 };
 
 static atomic_uint signals; /* received */
@@ -67,7 +69,7 @@ static void stop(struct client *client, struct watch *watch, unsigned times)
 
 static void obey_signals(struct client *client, struct watch *watch, uint64_t now)
 {
-    unsigned count = atomic_load(&signals);
+    unsigned count = atomic_load(&signals) + watch->commands;
     if (count == 0) {
         return;
     }
@@ -107,6 +109,20 @@ static void obey_limits(struct client *client, struct watch *watch, uint64_t now
     }
 }
 
+static void obey_commands(struct client *client, struct watch *watch, struct progress *progress)
+{
+    enum command command;
+    char line[LINE_BYTES_MAX];
+    while (client->console != NULL && console_next(client->console, 0, &command, line)) {
+        progress_stop(progress); /* it comes again */
+        enum cause cause = commands_obey(client, command, line);
+        if (cause != CAUSE_NONE) {
+            client_halt(client, cause);
+            watch->commands++;
+        }
+    }
+}
+
 static void look(struct client *client, struct watch *watch, struct progress *progress)
 {
     uint64_t now = clock_now_ns();
@@ -120,9 +136,15 @@ static void look(struct client *client, struct watch *watch, struct progress *pr
         watch->events = events;
         watch->events_at_ns = now;
     }
+    obey_commands(client, watch, progress);
     obey_signals(client, watch, now);
     obey_limits(client, watch, now);
     progress_show(progress, now, atomic_load(&client->open), right);
+}
+
+bool run_interrupted(void)
+{
+    return atomic_load(&signals) > 0;
 }
 
 bool run_client(struct client *client, struct berth_error *why)

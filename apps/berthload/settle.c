@@ -232,6 +232,11 @@ bool options_settle(struct options *options, char *why)
         snprintf(why, OPTIONS_WHY_BYTES, "--timeout: must be longer than --duration");
         return false;
     }
+    if (options->flow > options->connections) {
+        snprintf(why, OPTIONS_WHY_BYTES, "--flow: there is no connection %" PRIu32 " of %" PRIu32,
+                 options->flow, options->connections);
+        return false;
+    }
     return settle_counts(options, why) && settle_connecting(options, why) &&
            settle_texts(options, why) && settle_framing(options, why) &&
            settle_reply(options, why) && settle_sizes(options, why);

@@ -16,6 +16,10 @@ const char *cause_text(uint32_t cause)
         return "no answer came within --answer-timeout";
     case CAUSE_TIMEOUT:
         return "the run took longer than --timeout";
+    case CAUSE_STOP:
+        return "the run was stopped";
+    case CAUSE_CLOSE:
+        return "the run was closed";
     default:
         return berth_reason_text((enum berth_reason)cause);
     }

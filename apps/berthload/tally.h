@@ -19,6 +19,8 @@ enum cause {
     CAUSE_SIGNAL,
     CAUSE_SILENCE,
     CAUSE_TIMEOUT,
+    CAUSE_STOP,  /* the console's S */
+    CAUSE_CLOSE, /* its Z: what was not sent is not missing */
     CAUSES,
 };
 

@@ -113,6 +113,13 @@ static void every_option_is_read(void **state)
     accepts("--growing --test-connection --bell --connect-delay 0");
     assert_true(options.growing && options.test_connection && options.bell);
     assert_int_equal(options.connect_delay_ns, 0);
+    accepts("--watch data,flow --flow 2 --connections 2 --log x --log-format json --console");
+    assert_int_equal(options.watch, ENTRY_MODE_BIT(ENTRY_DATA) | ENTRY_MODE_BIT(ENTRY_FLOW));
+    assert_int_equal(options.flow, 2);
+    assert_string_equal(options.log, "x");
+    assert_true(options.log_json && options.console && !options.asked);
+    accepts("--log-format json --log-format text");
+    assert_false(options.log_json);
     assert_int_equal(read_raw("--help"), OPTIONS_HELP);
     assert_int_equal(read_raw("-h"), OPTIONS_HELP);
     assert_int_equal(read_raw("--version"), OPTIONS_VERSION);
@@ -129,7 +136,7 @@ static void hosts_are_read(void **state)
     assert_int_equal(read_raw("--connect localhost:65535"), OPTIONS_RUN);
     assert_string_equal(options.host, "localhost");
     assert_string_equal(options.port, "65535");
-    assert_int_equal(read_raw("--connections 3"), OPTIONS_BAD);
+    assert_int_equal(read_raw("--connections 3"), OPTIONS_ASK);
     assert_non_null(strstr(why, "--connect: is missing"));
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char text[100];
