@@ -235,13 +235,20 @@ void close_step(struct berth_conn *conn)
     }
 }
 
-/* The linger deadline has passed. Bytes that we could not send make it the reason, and the system
- * need not try further. A peer that only did not end its side was served in full, as far as we are
- * concerned; what it has not read yet the system still delivers. */
+/* Whether this reason is more than that the connection ended: what the peer had done before. */
+static bool says_more(unsigned reason)
+{
+    return reason == BERTH_REASON_REFUSED ||
+           (reason >= BERTH_REASON_FIRST_MESSAGE && reason <= BERTH_REASON_SEND_STALLED);
+}
+
+/* The linger deadline has passed. Bytes that we could not send make it the reason, unless that
+ * says more, and the system need not try further. A peer that only did not end its side was served
+ * in full, as far as we are concerned; what it has not read yet the system still delivers. */
 void close_timer(struct berth_conn *conn)
 {
     bool unsent = conn->state == CONN_DRAINING;
-    if (unsent && conn->reason != BERTH_REASON_REFUSED) {
+    if (unsent && !says_more(conn->reason)) {
         conn->reason = BERTH_REASON_DEADLINE;
     }
     RECORD(conn->worker, conn, DEADLINE, 0, conn->reason);

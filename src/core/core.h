@@ -2,7 +2,8 @@
  * folder includes it but tests.
  *
  * A newcomer reads listener.c, admit.c, conn.c, receive.c, dispatch.c, send.c, close.c, in the
- * order in which a message goes through them; worker.c is the loop that calls them all.
+ * order in which a message goes through them; worker.c is the loop that calls them all, and
+ * deadline.c ends those that wait for too long.
  */
 #ifndef BERTH_CORE_CORE_H
 #define BERTH_CORE_CORE_H
@@ -85,6 +86,11 @@ enum conn_state {
     (CF_BLOCKED_HIGH | CF_BLOCKED_SPACE | CF_AGAIN | CF_PAUSED | CF_BLOCKED_WINDOW |               \
      CF_BLOCKED_KEPT)
 
+/* What a connection's deadlines look at. */
+#define DL_FIRST   0x01u /* accepted, and no whole message has come yet */
+#define DL_PARTIAL 0x02u /* a message has begun and not ended */
+#define DL_HELD    0x04u /* it is we who do not read */
+
 struct berth_conn {
     /* What other threads may look at (remote.c): not cleared when the slot is taken again. */
     struct worker *worker; /* once set, for ever */
@@ -120,6 +126,14 @@ struct berth_conn {
     uint32_t plan;    /* outgoing: index in worker.plans, else NO_PLAN */
     int32_t system;   /* errno behind the reason, or 0 */
     uint32_t refused; /* number of the refusal's account + 1, or 0: see close.c */
+
+    /* deadline.c: when things happened, in the low 32 bits of worker.now_ms */
+    uint32_t opened_ms;
+    uint32_t message_ms;  /* the first byte of the message that is held in part */
+    uint32_t received_ms; /* the last bytes */
+    uint32_t sent_ms;     /* the last send that was started, or took bytes */
+    uint32_t held_ms;     /* DL_HELD: since when nothing is read */
+    uint8_t awaits;       /* DL_ bits */
 
     struct link attend; /* in worker.attend: something to do at the end of the turn */
     struct link parked; /* in worker.parked: waits for a receive buffer */
@@ -189,11 +203,18 @@ struct worker {
     struct berth_server *server;
     struct io *io;
     uint64_t now_ns;
+    uint64_t now_ms; /* the same, rounded down; the wheel's tick */
     uint32_t turn;
     uint32_t index;
     uint32_t watched; /* the server's mask, as of this turn */
 
     struct recorder recorder;
+
+    /* deadline.c: what proves that nothing waits to be reaped */
+    uint64_t clear_ms;       /* all that happened before was reaped */
+    uint64_t settle_from_ms; /* when the first of the timers that are put off expired */
+    uint32_t settle_turns;   /* since then; 0: none is put off */
+    uint32_t quiet_turns;    /* in a row that neither waited nor brought anything */
 
     /* The batch that a callback is looking at. */
     struct berth_conn *batch_conn; /* NULL outside on_messages */
@@ -477,6 +498,34 @@ void close_failed(struct berth_conn *conn, int32_t result);
 void close_progress(struct berth_conn *conn);
 void close_largest_input(struct berth_conn *conn);
 void close_largest(struct worker *worker);
+
+/* deadline.c */
+void deadline_opened(struct berth_conn *conn);
+void deadline_partial(struct berth_conn *conn);
+void deadline_reading(struct berth_conn *conn);
+void deadline_send_started(struct berth_conn *conn);
+void deadline_timer(struct berth_conn *conn);
+void deadline_reaped(struct worker *worker, bool waited, uint32_t completions);
+void deadline_settle(struct worker *worker);
+/* The three that come with every batch: a store each. */
+static inline void deadline_received(struct berth_conn *conn)
+{
+    conn->received_ms = (uint32_t)conn->worker->now_ms;
+}
+static inline void deadline_sent(struct berth_conn *conn)
+{
+    conn->sent_ms = (uint32_t)conn->worker->now_ms;
+}
+static inline void deadline_messages_ended(struct berth_conn *conn)
+{
+    conn->awaits &= (uint8_t) ~(DL_FIRST | DL_PARTIAL);
+}
+/* The worker's clock, once a turn. */
+static inline void deadline_clock(struct worker *worker, uint64_t now_ns)
+{
+    worker->now_ns = now_ns;
+    worker->now_ms = now_ns / NS_PER_MS;
+}
 
 /* stats.c needs nothing but the structs. */
 

@@ -1,4 +1,4 @@
-/* The timer wheel: set, cancel, expire, and when to look next.
+/* The timer wheel: set, cancel, expire, defer, and when to look next.
  *
  * Level 0 has a slot for each of the next 64 ticks, level 1 for each of the next 64 runs of 64
  * ticks, and so on; four levels reach 4.6 hours, and what lies beyond waits in the last slot and is
@@ -168,6 +168,24 @@ struct wheel_timer *wheel_expire(struct wheel *wheel, uint64_t now_ns)
     return timer;
 }
 
+void wheel_defer(struct wheel *wheel, struct wheel_timer *timer)
+{
+    BERTH_ASSERT(!wheel_is_set(timer));
+    BERTH_ASSERT(timer->due_tick <= wheel->tick);
+    timer->level = WHEEL_LEVELS;
+    list_push(&wheel->deferred, timer);
+    wheel->count++;
+}
+
+void wheel_release(struct wheel *wheel)
+{
+    while (wheel->deferred != NULL) {
+        struct wheel_timer *timer = wheel->deferred;
+        list_remove(timer);
+        list_push(&wheel->expired, timer);
+    }
+}
+
 uint64_t wheel_next_ns(const struct wheel *wheel)
 {
     if (wheel->expired != NULL) {
@@ -194,6 +212,10 @@ void wheel_validate(const struct wheel *wheel)
     }
     for (const struct wheel_timer *timer = wheel->expired; timer != NULL; timer = timer->next) {
         BERTH_ASSERT(timer->due_tick <= wheel->tick);
+        seen++;
+    }
+    for (const struct wheel_timer *timer = wheel->deferred; timer != NULL; timer = timer->next) {
+        BERTH_ASSERT(timer->level == WHEEL_LEVELS);
         seen++;
     }
     BERTH_ASSERT(seen == wheel->count);

@@ -28,7 +28,8 @@ struct wheel {
     uint64_t occupied[WHEEL_LEVELS];
     struct wheel_timer *slots[WHEEL_LEVELS][WHEEL_SLOTS];
     struct wheel_timer *expired;
-    uint32_t count; /* timers set, expired ones included */
+    struct wheel_timer *deferred; /* expired, and put off until wheel_release */
+    uint32_t count;               /* timers set, expired and deferred ones included */
 };
 
 void wheel_init(struct wheel *wheel, uint64_t now_ns);
@@ -48,8 +49,15 @@ static inline bool wheel_is_set(const struct wheel_timer *timer)
 /* Takes out one timer that is due at now_ns, or NULL. Call until NULL. Amortised O(levels). */
 struct wheel_timer *wheel_expire(struct wheel *wheel, uint64_t now_ns);
 
-/* When to look again: no timer is due before, though perhaps none at it. WHEEL_NEVER without
- * timers. O(levels). */
+/* Puts off a timer that wheel_expire has just given out: it counts as set, can be set anew or
+ * cancelled, and expires again after the next wheel_release. O(1). */
+void wheel_defer(struct wheel *wheel, struct wheel_timer *timer);
+
+/* Lets all deferred timers expire again. O(deferred timers). */
+void wheel_release(struct wheel *wheel);
+
+/* When to look again: no timer is due before, though perhaps none at it; deferred timers do not
+ * count. WHEEL_NEVER without timers. O(levels). */
 uint64_t wheel_next_ns(const struct wheel *wheel);
 
 /* Asserts that every timer stands where its due tick says. O(timers). For tests. */

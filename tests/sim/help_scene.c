@@ -38,6 +38,10 @@ void scene_set_up(const struct berth_framing *framing)
     scene.config.receive_bytes = 4096;
     scene.config.receive_buffers = 4;
     scene.config.pool_bytes = 1 << 20;
+    scene.config.first_message_timeout_ms = 0; /* scenes about deadlines set them */
+    scene.config.message_timeout_ms = 0;
+    scene.config.receive_idle_timeout_ms = 0;
+    scene.config.send_progress_timeout_ms = 0;
     scene.protocol = (struct berth_protocol){.framing = *framing,
                                              .on_open = scene_on_open,
                                              .on_message = scene_echo,
