@@ -132,7 +132,7 @@ struct berth_conn {
     uint32_t message_ms;  /* the first byte of the message that is held in part */
     uint32_t received_ms; /* the last bytes */
     uint32_t sent_ms;     /* the last send that was started, or took bytes */
-    uint32_t held_ms;     /* DL_HELD: since when nothing is read */
+    uint32_t reading_ms;  /* since when it is read, or, with DL_HELD, is not */
     uint8_t awaits;       /* DL_ bits */
 
     struct link attend; /* in worker.attend: something to do at the end of the turn */

@@ -123,6 +123,7 @@ void deadline_opened(struct berth_conn *conn)
     conn->opened_ms = now_ms;
     conn->received_ms = now_ms;
     conn->sent_ms = now_ms;
+    conn->reading_ms = now_ms;
     conn->awaits = (conn->flags & CF_PERMIT) != 0 ? DL_FIRST : 0;
     expire_within(conn, nearest(conn).left_ms);
 }
@@ -140,6 +141,13 @@ void deadline_partial(struct berth_conn *conn)
     expire_within(conn, timeout_ms == 0 ? NONE_MS : timeout_ms + 1);
 }
 
+/* As old as it was when the reading stopped; what came since is new. */
+static uint32_t without_hold(const struct berth_conn *conn, uint32_t stamp_ms)
+{
+    uint32_t age_ms = conn->reading_ms - stamp_ms;
+    return (uint32_t)conn->worker->now_ms - (age_ms <= INT32_MAX ? age_ms : 0);
+}
+
 /* Whether we read may have changed. The time in which we did not is taken out of the stamps. */
 void deadline_reading(struct berth_conn *conn)
 {
@@ -148,15 +156,13 @@ void deadline_reading(struct berth_conn *conn)
         return;
     }
     conn->awaits ^= DL_HELD;
-    if (!held) {
-        conn->held_ms = (uint32_t)conn->worker->now_ms;
-        return;
+    if (held) {
+        conn->opened_ms = without_hold(conn, conn->opened_ms);
+        conn->message_ms = without_hold(conn, conn->message_ms);
+        conn->received_ms = without_hold(conn, conn->received_ms);
+        expire_within(conn, nearest(conn).left_ms);
     }
-    uint32_t lost_ms = since(conn, conn->held_ms);
-    conn->opened_ms += lost_ms;
-    conn->message_ms += lost_ms;
-    conn->received_ms += lost_ms;
-    expire_within(conn, nearest(conn).left_ms);
+    conn->reading_ms = (uint32_t)conn->worker->now_ms;
 }
 
 void deadline_send_started(struct berth_conn *conn)
@@ -191,9 +197,16 @@ static void open_timer(struct berth_conn *conn)
     struct due due = nearest(conn);
     if (due.left_ms > 0) {
         expire_within(conn, due.left_ms);
-    } else if (!heard_all_before(conn, conn->worker->now_ms - due.over_ms)) {
         return;
-    } else if (due.reason == BERTH_REASON_SEND_STALLED) {
+    }
+    /* Nothing that came while it was not read, or in the millisecond in which that ended, could be
+     * reaped before. */
+    uint64_t due_ms = conn->worker->now_ms - due.over_ms;
+    uint64_t read_ms = conn->worker->now_ms - since(conn, conn->reading_ms) + 1;
+    if (!heard_all_before(conn, due_ms > read_ms ? due_ms : read_ms)) {
+        return;
+    }
+    if (due.reason == BERTH_REASON_SEND_STALLED) {
         close_now(conn, due.reason, 0, true);
     } else {
         close_begin(conn, due.reason, 0);

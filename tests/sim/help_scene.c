@@ -50,8 +50,13 @@ void scene_set_up(const struct berth_framing *framing)
 
 void scene_start(uint64_t seed, const struct sim_options *options)
 {
+    scene_start_in(sim_world_create(seed, options));
+}
+
+void scene_start_in(struct sim_world *world)
+{
     struct berth_error error = {.text = ""};
-    scene.world = sim_world_create(seed, options);
+    scene.world = world;
     int result =
         server_create_in(&scene.server, &scene.config, &io_backend_sim, scene.world, &error);
     if (result != BERTH_OK) {

@@ -52,6 +52,8 @@ void scene_echo(struct berth_conn *conn, const struct berth_message *message);
 void scene_set_up(const struct berth_framing *framing);
 /* Makes the world and the server, as the settings are by now. */
 void scene_start(uint64_t seed, const struct sim_options *options);
+/* The same in a world that is there already, and takes it. */
+void scene_start_in(struct sim_world *world);
 /* One turn of the worker; those who read then read all there is. */
 void scene_turn(void);
 /* SIM_PEER_ bits. */
