@@ -82,14 +82,14 @@ enum conn_state {
 #define CF_PAUSED         0x2000u /* the program does not want messages now */
 #define CF_BLOCKED_WINDOW 0x4000u /* too many messages, or bytes, wait for their answers */
 #define CF_BLOCKED_KEPT   0x8000u /* the worker keeps too much; stands in worker.kept_full */
+/* What deadlines look at (deadline.c). */
+#define CF_FIRST   0x1000000u /* accepted, and no whole message has come yet */
+#define CF_PARTIAL 0x2000000u /* a message has begun and not ended */
+#define CF_HELD    0x4000000u /* it is we who do not read */
+
 #define CF_BLOCKED                                                                                 \
     (CF_BLOCKED_HIGH | CF_BLOCKED_SPACE | CF_AGAIN | CF_PAUSED | CF_BLOCKED_WINDOW |               \
      CF_BLOCKED_KEPT)
-
-/* What a connection's deadlines look at. */
-#define DL_FIRST   0x01u /* accepted, and no whole message has come yet */
-#define DL_PARTIAL 0x02u /* a message has begun and not ended */
-#define DL_HELD    0x04u /* it is we who do not read */
 
 struct berth_conn {
     /* What other threads may look at (remote.c): not cleared when the slot is taken again. */
@@ -115,6 +115,8 @@ struct berth_conn {
     uint32_t need;    /* bytes of the first frame, as far as it has said; 0: not known */
     uint32_t scanned; /* of the first frame's bytes, in the decoder's keeping */
 
+    uint32_t opened_ms; /* a stamp as those below; here is a place of four bytes for it */
+
     struct chain out;
     struct kept *window_last; /* messages that were kept and wait for their answers, a ring */
     uint32_t window_bytes;    /* that they and the replies behind them hold */
@@ -128,12 +130,10 @@ struct berth_conn {
     uint32_t refused; /* number of the refusal's account + 1, or 0: see close.c */
 
     /* deadline.c: when things happened, in the low 32 bits of worker.now_ms */
-    uint32_t opened_ms;
     uint32_t message_ms;  /* the first byte of the message that is held in part */
     uint32_t received_ms; /* the last bytes */
     uint32_t sent_ms;     /* the last send that was started, or took bytes */
-    uint32_t reading_ms;  /* since when it is read, or, with DL_HELD, is not */
-    uint8_t awaits;       /* DL_ bits */
+    uint32_t reading_ms;  /* since when it is read, or, with CF_HELD, is not */
 
     struct link attend; /* in worker.attend: something to do at the end of the turn */
     struct link parked; /* in worker.parked: waits for a receive buffer */
@@ -503,6 +503,7 @@ void close_largest(struct worker *worker);
 void deadline_opened(struct berth_conn *conn);
 void deadline_partial(struct berth_conn *conn);
 void deadline_reading(struct berth_conn *conn);
+void deadline_answered(struct berth_conn *conn);
 void deadline_send_started(struct berth_conn *conn);
 void deadline_timer(struct berth_conn *conn);
 void deadline_reaped(struct worker *worker, bool waited, uint32_t completions);
@@ -518,7 +519,7 @@ static inline void deadline_sent(struct berth_conn *conn)
 }
 static inline void deadline_messages_ended(struct berth_conn *conn)
 {
-    conn->awaits &= (uint8_t) ~(DL_FIRST | DL_PARTIAL);
+    conn->flags &= ~(CF_FIRST | CF_PARTIAL);
 }
 /* The worker's clock, once a turn. */
 static inline void deadline_clock(struct worker *worker, uint64_t now_ns)

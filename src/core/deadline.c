@@ -64,14 +64,13 @@ static void consider(struct due *due, uint32_t timeout_ms, uint32_t age_ms,
  * used up (CF_AGAIN) does not count: it is over with the next turn. */
 static bool holds_back(const struct berth_conn *conn)
 {
-    return (conn->flags & (CF_BLOCKED_HIGH | CF_BLOCKED_SPACE)) != 0 || link_is_in(&conn->parked);
+    return (conn->flags & CF_BLOCKED & ~CF_AGAIN) != 0 || link_is_in(&conn->parked);
 }
 
-/* Whether the peer has reason to be silent: it waits for an answer. A message ends with the
- * callback that gets it, so that between turns none is unanswered. */
+/* Whether the peer has reason to be silent: it waits for an answer. */
 static bool owes_answer(const struct berth_conn *conn)
 {
-    return conn->worker->batch_conn == conn;
+    return conn->window_last != NULL;
 }
 
 static struct due nearest(const struct berth_conn *conn)
@@ -83,11 +82,11 @@ static struct due nearest(const struct berth_conn *conn)
                  BERTH_REASON_SEND_STALLED);
     }
     if ((conn->flags & CF_INPUT_ENDED) == 0 && !holds_back(conn)) {
-        if ((conn->awaits & DL_FIRST) != 0) {
+        if ((conn->flags & CF_FIRST) != 0) {
             consider(&due, config->first_message_timeout_ms, since(conn, conn->opened_ms),
                      BERTH_REASON_FIRST_MESSAGE);
         }
-        if ((conn->awaits & DL_PARTIAL) != 0) {
+        if ((conn->flags & CF_PARTIAL) != 0) {
             consider(&due, config->message_timeout_ms, since(conn, conn->message_ms),
                      BERTH_REASON_MESSAGE_SLOW);
         }
@@ -124,7 +123,7 @@ void deadline_opened(struct berth_conn *conn)
     conn->received_ms = now_ms;
     conn->sent_ms = now_ms;
     conn->reading_ms = now_ms;
-    conn->awaits = (conn->flags & CF_PERMIT) != 0 ? DL_FIRST : 0;
+    conn->flags |= (conn->flags & CF_PERMIT) != 0 ? CF_FIRST : 0;
     expire_within(conn, nearest(conn).left_ms);
 }
 
@@ -132,11 +131,11 @@ void deadline_opened(struct berth_conn *conn)
  * of one, or whole ones that are blocked; those end it when their turn comes. */
 void deadline_partial(struct berth_conn *conn)
 {
-    if (conn->input_bytes == 0 || (conn->awaits & DL_PARTIAL) != 0 || conn->state != CONN_OPEN) {
+    if (conn->input_bytes == 0 || (conn->flags & CF_PARTIAL) != 0 || conn->state != CONN_OPEN) {
         return;
     }
     uint32_t timeout_ms = config_of(conn)->message_timeout_ms;
-    conn->awaits |= DL_PARTIAL;
+    conn->flags |= CF_PARTIAL;
     conn->message_ms = (uint32_t)conn->worker->now_ms;
     expire_within(conn, timeout_ms == 0 ? NONE_MS : timeout_ms + 1);
 }
@@ -151,11 +150,11 @@ static uint32_t without_hold(const struct berth_conn *conn, uint32_t stamp_ms)
 /* Whether we read may have changed. The time in which we did not is taken out of the stamps. */
 void deadline_reading(struct berth_conn *conn)
 {
-    bool held = (conn->awaits & DL_HELD) != 0;
+    bool held = (conn->flags & CF_HELD) != 0;
     if (BERTH_LIKELY(held == holds_back(conn)) || conn->state != CONN_OPEN) {
         return;
     }
-    conn->awaits ^= DL_HELD;
+    conn->flags ^= CF_HELD;
     if (held) {
         conn->opened_ms = without_hold(conn, conn->opened_ms);
         conn->message_ms = without_hold(conn, conn->message_ms);
@@ -163,6 +162,16 @@ void deadline_reading(struct berth_conn *conn)
         expire_within(conn, nearest(conn).left_ms);
     }
     conn->reading_ms = (uint32_t)conn->worker->now_ms;
+}
+
+/* A message that was kept has ended. While any is unanswered the peer may be silent; then its time
+ * begins anew. */
+void deadline_answered(struct berth_conn *conn)
+{
+    if (!owes_answer(conn) && conn->state == CONN_OPEN) {
+        deadline_received(conn);
+        expire_within(conn, nearest(conn).left_ms);
+    }
 }
 
 void deadline_send_started(struct berth_conn *conn)
