@@ -185,9 +185,9 @@ struct berth_config {
     /* Deadlines of open connections, in milliseconds up to a day; 0: none. A connection that misses
      * one is closed, for a reason of its own: what is queued is still sent, and the peer's end
      * awaited, within linger_timeout_ms. Only where the peer takes nothing (send_progress) it is
-     * reset. None ends a connection early, and a busy worker may be late. The time in which it is
-     * the server that does not read (its queue is full, its buffers are short) does not count for
-     * the first three. */
+     * reset. None ends a connection early; it may be late by half a percent, and by as long as the
+     * worker is busy. The time in which it is the server that does not read (its queue or window is
+     * full, its buffers are short, the program paused it) does not count for the first three. */
 
     /* Accepted connections: from on_open to the end of the first message. A client connects because
      * it has something to say; one that says nothing holds a place that others wait for. Default
@@ -201,9 +201,10 @@ struct berth_config {
     uint32_t message_timeout_ms;
 
     /* Nothing was received, accepted and outgoing connections alike, whatever is sent meanwhile: a
-     * peer whose cable was pulled ends here even while the program keeps sending to it. Default
-     * 600,000: longer than people pause, shorter than a dead peer may hold a place. Peers that are
-     * silent for longer send something now and then, or this is 0. */
+     * peer whose cable was pulled ends here even while the program keeps sending to it. While a
+     * message that was kept is unanswered it does not count, and begins anew with the answer.
+     * Default 600,000: longer than people pause, shorter than a dead peer may hold a place. Peers
+     * that are silent for longer send something now and then, or this is 0. */
     uint32_t receive_idle_timeout_ms;
 
     /* Nothing was sent. Default 0: many good connections never get an answer (telemetry, one-way

@@ -129,17 +129,17 @@ struct berth_conn {
     int32_t system;   /* errno behind the reason, or 0 */
     uint32_t refused; /* number of the refusal's account + 1, or 0: see close.c */
 
-    /* deadline.c: when things happened, in the low 32 bits of worker.now_ms */
+    struct link attend; /* in worker.attend: something to do at the end of the turn */
+    struct link parked; /* in worker.parked: waits for a receive buffer */
+    struct link held;   /* in worker.again, worker.short_of or worker.kept_full */
+    void *user;
+
+    /* deadline.c: when things happened, in the low 32 bits of worker.now_ms; in the timer's line */
     uint32_t message_ms;  /* the first byte of the message that is held in part */
     uint32_t received_ms; /* the last bytes */
     uint32_t sent_ms;     /* the last send that was started, or took bytes */
     uint32_t reading_ms;  /* since when it is read, or, with CF_HELD, is not */
-
-    struct link attend; /* in worker.attend: something to do at the end of the turn */
-    struct link parked; /* in worker.parked: waits for a receive buffer */
-    struct link held;   /* in worker.again, worker.short_of or worker.kept_full */
     struct wheel_timer timer;
-    void *user;
 };
 
 /* "Idle connection: one slot of at most 256 bytes" (design). */

@@ -100,11 +100,24 @@ static struct due nearest(const struct berth_conn *conn)
     return due;
 }
 
+/* Far timers are gathered: late by less than a part in so many, they come in few turns, and the
+ * wheel deals those of half a minute and more one time less. */
+#define GATHER_PART 256
+
+static uint64_t gathered(uint64_t tick, uint32_t left_ms)
+{
+    if (left_ms < 2 * GATHER_PART) {
+        return tick;
+    }
+    uint64_t step = UINT64_C(1) << (31 - __builtin_clz(left_ms / GATHER_PART));
+    return (tick + step - 1) & ~(step - 1);
+}
+
 /* Makes sure that the timer expires in left_ms or before. */
 static void expire_within(struct berth_conn *conn, uint32_t left_ms)
 {
     struct worker *worker = conn->worker;
-    uint64_t tick = worker->now_ms + left_ms;
+    uint64_t tick = gathered(worker->now_ms + left_ms, left_ms);
     if (left_ms != NONE_MS && (!wheel_is_set(&conn->timer) || conn->timer.due_tick > tick)) {
         wheel_set(&worker->wheel, &conn->timer, tick * WHEEL_TICK_NS);
     }

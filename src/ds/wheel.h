@@ -9,6 +9,7 @@
 #define WHEEL_LEVELS     4
 #define WHEEL_SLOTS      64 /* a power of two, and the bits of one occupancy word */
 #define WHEEL_SLOTS_LOG2 6
+#define WHEEL_LANES      4 /* lists of a slot, walked side by side: see wheel.c */
 #define WHEEL_TICK_NS    UINT64_C(1000000)
 #define WHEEL_NEVER      UINT64_MAX
 
@@ -26,7 +27,8 @@ struct wheel_timer {
 struct wheel {
     uint64_t tick; /* every timer due at or before it has expired */
     uint64_t occupied[WHEEL_LEVELS];
-    struct wheel_timer *slots[WHEEL_LEVELS][WHEEL_SLOTS];
+    struct wheel_timer *slots[WHEEL_LEVELS][WHEEL_SLOTS][WHEEL_LANES];
+    uint32_t lane; /* of the next timer that is placed */
     struct wheel_timer *expired;
     struct wheel_timer *deferred; /* expired, and put off until wheel_release */
     uint32_t count;               /* timers set, expired and deferred ones included */
