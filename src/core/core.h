@@ -40,8 +40,8 @@
 /* What a reply may add to its message without a second slab: a header and an id. */
 #define REPLY_EXTRA 16
 
-/* Accounts of refused bytes kept for on_close, per worker: under an attack with more than these at
- * once the oldest lose their details, never their reason. */
+/* Accounts of refused bytes and missed deadlines kept for on_close, per worker: under an attack
+ * with more than these at once the oldest lose their details, never their reason. */
 #define REFUSALS_KEPT 256
 
 #define NO_PLAN UINT32_MAX
@@ -162,9 +162,9 @@ struct plan {
     bool timed_out; /* the attempt in flight was cancelled by its timer */
 };
 
-/* What is kept of refused bytes until on_close. */
+/* What is kept until on_close of a connection that was closed for what its peer did. */
 struct refusal {
-    struct berth_frame frame;
+    struct berth_frame frame;  /* refused bytes */
     struct berth_address peer; /* the system forgets it once the peer has gone */
 };
 
@@ -491,6 +491,7 @@ void send_drained(struct berth_conn *conn);
 void close_begin(struct berth_conn *conn, enum berth_reason reason, int system);
 void close_now(struct berth_conn *conn, enum berth_reason reason, int system, bool reset);
 const struct refusal *close_refusal_of(const struct berth_conn *conn);
+void close_late(struct berth_conn *conn, enum berth_reason reason);
 void close_refused(struct berth_conn *conn, const struct berth_frame *frame);
 void close_step(struct berth_conn *conn);
 void close_timer(struct berth_conn *conn);

@@ -225,13 +225,8 @@ static void open_timer(struct berth_conn *conn)
      * reaped before. */
     uint64_t due_ms = conn->worker->now_ms - due.over_ms;
     uint64_t read_ms = conn->worker->now_ms - since(conn, conn->reading_ms) + 1;
-    if (!heard_all_before(conn, due_ms > read_ms ? due_ms : read_ms)) {
-        return;
-    }
-    if (due.reason == BERTH_REASON_SEND_STALLED) {
-        close_now(conn, due.reason, 0, true);
-    } else {
-        close_begin(conn, due.reason, 0);
+    if (heard_all_before(conn, due_ms > read_ms ? due_ms : read_ms)) {
+        close_late(conn, due.reason);
     }
 }
 
