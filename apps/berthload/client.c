@@ -61,6 +61,7 @@ static void configure(const struct client *client, struct berth_config *config)
     config->connections_max = 1; /* none is accepted */
     config->connects_max = options->at_once;
     config->stop_timeout_ms = STOP_TIMEOUT_MS;
+    config->receive_idle_timeout_ms = 0; /* how long to wait for a server is its tester's choice */
     if (options->buffer_bytes != 0) {
         config->receive_bytes = options->buffer_bytes;
         config->send_bytes = options->buffer_bytes;

@@ -502,14 +502,14 @@ void close_largest(struct worker *worker);
 
 /* deadline.c */
 void deadline_opened(struct berth_conn *conn);
-void deadline_partial(struct berth_conn *conn);
+void deadline_message_began(struct berth_conn *conn);
 void deadline_reading(struct berth_conn *conn);
 void deadline_answered(struct berth_conn *conn);
 void deadline_send_started(struct berth_conn *conn);
 void deadline_timer(struct berth_conn *conn);
 void deadline_reaped(struct worker *worker, bool waited, uint32_t completions);
 void deadline_settle(struct worker *worker);
-/* The three that come with every batch: a store each. */
+/* What comes with every batch: a store or two. */
 static inline void deadline_received(struct berth_conn *conn)
 {
     conn->received_ms = (uint32_t)conn->worker->now_ms;
@@ -521,6 +521,14 @@ static inline void deadline_sent(struct berth_conn *conn)
 static inline void deadline_messages_ended(struct berth_conn *conn)
 {
     conn->flags &= ~(CF_FIRST | CF_PARTIAL);
+}
+/* The whole messages of what was received have been handed over. What is held now is the beginning
+ * of one, or whole ones that are blocked; those end it when their turn comes. */
+static inline void deadline_partial(struct berth_conn *conn)
+{
+    if (BERTH_UNLIKELY(conn->input_bytes > 0 && (conn->flags & CF_PARTIAL) == 0)) {
+        deadline_message_began(conn);
+    }
 }
 /* The worker's clock, once a turn. */
 static inline void deadline_clock(struct worker *worker, uint64_t now_ns)

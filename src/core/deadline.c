@@ -140,11 +140,10 @@ void deadline_opened(struct berth_conn *conn)
     expire_within(conn, nearest(conn).left_ms);
 }
 
-/* The whole messages of what was received have been handed over. What is held now is the beginning
- * of one, or whole ones that are blocked; those end it when their turn comes. */
-void deadline_partial(struct berth_conn *conn)
+/* The first byte of a message is here, and its last is not. */
+void deadline_message_began(struct berth_conn *conn)
 {
-    if (conn->input_bytes == 0 || (conn->flags & CF_PARTIAL) != 0 || conn->state != CONN_OPEN) {
+    if (conn->state != CONN_OPEN) {
         return;
     }
     uint32_t timeout_ms = config_of(conn)->message_timeout_ms;

@@ -452,7 +452,7 @@ static void a_busy_connection_leaves_its_timer_alone(void **state)
     uint32_t moves = 0;
     for (uint32_t i = 0; i < 20000; i++) { /* 200 seconds */
         scene_pass_ms(10);
-        scene_say_and_wait(actor, "abcd" + i % 3, 4 - i % 3);
+        scene_say_and_wait(actor, &"abcd"[i % 3], 4 - i % 3);
         moves += scene.worker->conns[0].timer.due_tick != tick ? 1 : 0;
         tick = scene.worker->conns[0].timer.due_tick;
     }
