@@ -3,6 +3,8 @@
  */
 #include "sim/help_scene.h"
 
+#include <string.h>
+
 #include "io/sim_world.h"
 
 static const struct berth_framing four = {.kind = BERTH_FRAMING_FIXED, .message_bytes_max = 4};
@@ -184,6 +186,107 @@ static void a_worker_that_is_never_quiet_still_ends_them(void **state)
     scene_tear_down();
 }
 
+/* ------------------------------------------------------------------------- all sorts of worlds */
+
+enum kind { SILENT, TRICKLES, IDLES, READS_NOTHING, HONEST, KINDS };
+
+static enum berth_reason ended_for[KINDS];
+
+static void number_it(struct berth_conn *conn)
+{
+    berth_conn_set_user(conn, &ended_for[scene.opens]);
+    scene_on_open(conn);
+}
+
+static void note_why(struct berth_conn *conn, enum berth_reason reason)
+{
+    *(enum berth_reason *)berth_conn_user(conn) = reason;
+    scene_on_close(conn, reason);
+}
+
+/* What each does every 20 ms. */
+static void act(enum kind kind, uint32_t step)
+{
+    static const uint8_t message[4 + 1000] = {0xe8, 0x03};
+    sim_peer end = scene.actors[kind].end;
+    if ((scene_state(kind) & (SIM_PEER_EOF | SIM_PEER_RESET | SIM_PEER_SHUT)) != 0) {
+        sim_peer_shutdown(scene.world, end, IO_SHUTDOWN_SEND);
+        return;
+    }
+    bool first = step == 0;
+    switch (kind) {
+    case TRICKLES:
+        (void)sim_peer_write(scene.world, end, first ? "\0\0\0\0\xe8\3\0\0" : "t", first ? 8 : 1);
+        break;
+    case IDLES:
+        (void)sim_peer_write(scene.world, end, "\0\0\0\0", first ? 4 : 0);
+        break;
+    case READS_NOTHING: /* whole messages, or its own slowness were the reason */
+        while (sim_end_space(scene.world, end) >= sizeof message) {
+            assert_int_equal(sim_peer_write(scene.world, end, message, sizeof message),
+                             sizeof message);
+        }
+        break;
+    case HONEST:
+        assert_int_equal(sim_peer_write(scene.world, end, "\1\0\0\0h", 5), 5);
+        break;
+    case SILENT:
+    case KINDS:
+        break;
+    }
+}
+
+/* Whatever the world does to bytes, buffers and operations: who misses a deadline is ended for that
+ * one, and who does not stays. */
+static void everybody_gets_what_he_deserves(void **state)
+{
+    (void)state;
+    static const enum berth_reason deserved[KINDS] = {
+        [SILENT] = BERTH_REASON_FIRST_MESSAGE,
+        [TRICKLES] = BERTH_REASON_MESSAGE_SLOW,
+        [IDLES] = BERTH_REASON_RECEIVE_IDLE,
+        [READS_NOTHING] = BERTH_REASON_SEND_STALLED,
+        [HONEST] = 0,
+    };
+    const struct berth_framing seed_framing = berth_framing_seed(1000);
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        struct sim_options options = sim_options_swarm(seed);
+        options.reset = 0;
+        options.half_close = 0;
+        options.accept_error = 0;
+        options.long_delay = 0;
+        options.short_send = 0;
+        options.delay_mean_ns = 1000 + seed % 8 * 5000;
+        options.pipe_bytes = 2048u << seed % 5;
+        scene_set_up(&seed_framing);
+        scene.protocol.on_open = number_it;
+        scene.protocol.on_close = note_why;
+        scene.config.receive_buffers = 2;
+        scene.config.first_message_timeout_ms = 300;
+        scene.config.message_timeout_ms = 400;
+        scene.config.receive_idle_timeout_ms = 500;
+        scene.config.send_progress_timeout_ms = 600;
+        scene_start(seed, &options);
+        memset(ended_for, 0, sizeof ended_for);
+        for (enum kind kind = 0; kind < KINDS; kind++) {
+            (void)scene_arrive(kind != READS_NOTHING);
+        }
+        for (uint32_t step = 0; step < 75; step++) {
+            for (enum kind kind = 0; kind < KINDS; kind++) {
+                act(kind, step);
+            }
+            scene_pass_ms(20);
+        }
+        for (enum kind kind = 0; kind < KINDS; kind++) {
+            if (ended_for[kind] != deserved[kind]) {
+                fail_msg("seed %llu, kind %d: %s", (unsigned long long)seed, (int)kind,
+                         berth_reason_text(ended_for[kind]));
+            }
+        }
+        scene_tear_down();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +294,7 @@ int main(void)
         cmocka_unit_test(a_frozen_worker_sees_who_has_read),
         cmocka_unit_test(a_frozen_worker_finds_itself_connected),
         cmocka_unit_test(a_worker_that_is_never_quiet_still_ends_them),
+        cmocka_unit_test(everybody_gets_what_he_deserves),
     };
     return cmocka_run_group_tests_name("sim.frozen", tests, NULL, NULL);
 }
