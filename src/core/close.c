@@ -138,6 +138,7 @@ void close_refused(struct berth_conn *conn, const struct berth_frame *frame)
 void close_late(struct berth_conn *conn, enum berth_reason reason)
 {
     (void)keep_account(conn);
+    RECORD(conn->worker, conn, DEADLINE, 0, reason);
     if (reason == BERTH_REASON_SEND_STALLED) {
         close_now(conn, reason, 0, true);
     } else {
