@@ -132,11 +132,28 @@ static const char *peer_text(const struct berth_conn *conn, char *out, size_t by
     return berth_address_format(&address, out, bytes);
 }
 
+/* Worth a line: something that whoever runs the server, or the peer, can do something about. */
+static bool ended_badly(enum berth_reason reason)
+{
+    switch (reason) {
+    case BERTH_REASON_REFUSED:
+    case BERTH_REASON_DEADLINE:
+    case BERTH_REASON_MEMORY:
+    case BERTH_REASON_SYSTEM:
+    case BERTH_REASON_FIRST_MESSAGE:
+    case BERTH_REASON_MESSAGE_SLOW:
+    case BERTH_REASON_RECEIVE_IDLE:
+    case BERTH_REASON_SEND_IDLE:
+    case BERTH_REASON_SEND_STALLED:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void log_closed(struct berth_conn *conn, enum berth_reason reason)
 {
-    bool badly = reason == BERTH_REASON_REFUSED || reason == BERTH_REASON_MEMORY ||
-                 reason == BERTH_REASON_SYSTEM || reason == BERTH_REASON_DEADLINE;
-    if (!badly || !within_limit(conn)) {
+    if (!ended_badly(reason) || !within_limit(conn)) {
         return;
     }
     char peer[BERTH_ADDRESS_TEXT_BYTES];

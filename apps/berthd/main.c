@@ -91,6 +91,11 @@ static void configure(const struct options *options, struct berth_config *config
     config->backend = options->backend;
     config->workers = options->workers;
     config->connections_max = options->max_connections;
+    config->first_message_timeout_ms = options->timeouts_ms[TIMEOUT_FIRST_MESSAGE];
+    config->message_timeout_ms = options->timeouts_ms[TIMEOUT_MESSAGE];
+    config->receive_idle_timeout_ms = options->timeouts_ms[TIMEOUT_RECEIVE_IDLE];
+    config->send_idle_timeout_ms = options->timeouts_ms[TIMEOUT_SEND_IDLE];
+    config->send_progress_timeout_ms = options->timeouts_ms[TIMEOUT_SEND_PROGRESS];
     config->on_log = log_library;
     config->on_event = watch_event;
     config->recorder_records = DUMP_RECORDS;

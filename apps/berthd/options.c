@@ -20,6 +20,7 @@
 #define BACKLOG_DEFAULT     4096
 #define BACKLOG_MOST        (1u << 20)
 #define MESSAGE_DEFAULT     (1u << 20)
+#define TIMEOUT_MOST_MS     (24u * 3600 * 1000)
 #define FRAME_DEFAULT       "length:4:le"
 
 /* The transmission id in front of a reply's message. */
@@ -57,6 +58,19 @@ static const char help_text[] =
     "  --log FILE|DIR         write that and all errors to this file, or to a new file\n"
     "                         in this folder (default: what is watched, to stderr)\n"
     "  --log-format FORMAT    text (default), or json: one object a line\n"
+    "  --first-message-timeout MS\n"
+    "                         for a client's first message; 0 here and below: no\n"
+    "                         deadline (default 30000)\n"
+    "  --message-timeout MS   for each message, from its first byte to its last\n"
+    "                         (default 30000)\n"
+    "  --receive-idle-timeout MS\n"
+    "                         the longest time without a byte from a client\n"
+    "                         (default 600000)\n"
+    "  --send-idle-timeout MS\n"
+    "                         the longest time without a byte to it (default 0)\n"
+    "  --send-progress-timeout MS\n"
+    "                         the longest time in which it takes nothing of what waits\n"
+    "                         to be sent (default 30000)\n"
     "  --help, --version      print this, or the version, and end\n"
     "\n"
     "SIGTERM and SIGINT end it in order: it answers what it received, prints a summary\n"
@@ -153,6 +167,37 @@ static bool read_backend(struct options *o, const char *option, const char *text
     return refuse(option, text, "is not auto, uring or epoll");
 }
 
+static bool read_timeout(struct options *o, enum timeout which, const char *option,
+                         const char *text)
+{
+    return read_u32(&o->timeouts_ms[which], option, text, 0, TIMEOUT_MOST_MS);
+}
+
+static bool read_first_message(struct options *o, const char *option, const char *text)
+{
+    return read_timeout(o, TIMEOUT_FIRST_MESSAGE, option, text);
+}
+
+static bool read_message(struct options *o, const char *option, const char *text)
+{
+    return read_timeout(o, TIMEOUT_MESSAGE, option, text);
+}
+
+static bool read_receive_idle(struct options *o, const char *option, const char *text)
+{
+    return read_timeout(o, TIMEOUT_RECEIVE_IDLE, option, text);
+}
+
+static bool read_send_idle(struct options *o, const char *option, const char *text)
+{
+    return read_timeout(o, TIMEOUT_SEND_IDLE, option, text);
+}
+
+static bool read_send_progress(struct options *o, const char *option, const char *text)
+{
+    return read_timeout(o, TIMEOUT_SEND_PROGRESS, option, text);
+}
+
 static bool read_frame(struct options *o, const char *option, const char *text)
 {
     (void)option;
@@ -197,6 +242,11 @@ static const struct row rows[] = {
     {"watch", read_watch, ""},
     {"log", read_log, ""},
     {"log-format", read_log_format, ""},
+    {"first-message-timeout", read_first_message, " first_message_timeout_ms "},
+    {"message-timeout", read_message, " message_timeout_ms "},
+    {"receive-idle-timeout", read_receive_idle, " receive_idle_timeout_ms "},
+    {"send-idle-timeout", read_send_idle, " send_idle_timeout_ms "},
+    {"send-progress-timeout", read_send_progress, " send_progress_timeout_ms "},
 };
 
 #define ROWS (sizeof rows / sizeof rows[0])
@@ -308,10 +358,15 @@ static enum options_result read_all(int argc, char **argv, struct options *out)
 
 enum options_result options_read(int argc, char **argv, struct options *out)
 {
+    struct berth_config library; /* its defaults are ours */
+    berth_config_init(&library);
     *out = (struct options){
         .max_connections = CONNECTIONS_DEFAULT,
         .backlog = BACKLOG_DEFAULT,
         .frame = FRAME_DEFAULT,
+        .timeouts_ms = {library.first_message_timeout_ms, library.message_timeout_ms,
+                        library.receive_idle_timeout_ms, library.send_idle_timeout_ms,
+                        library.send_progress_timeout_ms},
     };
     return read_all(argc, argv, out);
 }

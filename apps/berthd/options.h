@@ -13,6 +13,16 @@
 /* As many as a server can have listeners. */
 #define LISTENS_MAX 64
 
+/* The deadlines of connections, in milliseconds. */
+enum timeout {
+    TIMEOUT_FIRST_MESSAGE,
+    TIMEOUT_MESSAGE,
+    TIMEOUT_RECEIVE_IDLE,
+    TIMEOUT_SEND_IDLE,
+    TIMEOUT_SEND_PROGRESS,
+    TIMEOUTS,
+};
+
 struct options {
     struct berth_address listens[LISTENS_MAX];
     uint32_t listens_count;
@@ -21,7 +31,8 @@ struct options {
     uint32_t buffer_size; /* 0: the library's default */
     uint32_t workers;     /* 0: one per CPU */
     enum berth_backend backend;
-    uint32_t max_message; /* 0: not given */
+    uint32_t timeouts_ms[TIMEOUTS]; /* 0: none */
+    uint32_t max_message;           /* 0: not given */
     const char *frame;
     struct berth_framing framing; /* from frame and max_message */
     struct watch_options watch;

@@ -64,6 +64,7 @@ static void configure(struct client *client, struct berth_config *config)
     config->stop_timeout_ms = STOP_TIMEOUT_MS;
     config->on_event = record_event;
     config->event_context = client;
+    config->receive_idle_timeout_ms = 0; /* how long to wait for a server is its tester's choice */
     if (options->buffer_bytes != 0) {
         config->receive_bytes = options->buffer_bytes;
         config->send_bytes = options->buffer_bytes;

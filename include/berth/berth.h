@@ -31,9 +31,8 @@
  *     value, never undefined behaviour. To release or answer a kept message, and to close, cannot
  *     fail for lack of anything; only new payloads can (BERTH_E_WOULD_EXCEED).
  *  7  Every wait has a deadline and every buffer a limit; both are in the configuration, with
- *     units in their names. (In this version the waits of connecting, closing and stopping have
- *     deadlines; an open connection whose peer is silent or does not read has none yet, only its
- *     limits.)
+ *     units in their names. A worker that was held up looks at what has come before it ends
+ *     anybody for being late.
  *  8  A declared length never allocates: storage grows with the bytes that arrive, inside a byte
  *     budget.
  *  9  The library installs no signal handlers, writes no files, prints nothing and reads no
@@ -81,7 +80,12 @@ struct berth_conn; /* an open connection; a pointer to one is valid from on_open
     X(BERTH_REASON_STOP, 6, "the server stopped")                                                  \
     X(BERTH_REASON_DEADLINE, 7, "a deadline passed while the connection was closing")              \
     X(BERTH_REASON_MEMORY, 8, "no memory was left for a message in parts")                         \
-    X(BERTH_REASON_SYSTEM, 9, "the system reported an error")
+    X(BERTH_REASON_SYSTEM, 9, "the system reported an error")                                      \
+    X(BERTH_REASON_FIRST_MESSAGE, 10, "no whole message came in time after it was accepted")       \
+    X(BERTH_REASON_MESSAGE_SLOW, 11, "a message took too long from its first byte to its last")    \
+    X(BERTH_REASON_RECEIVE_IDLE, 12, "nothing was received for too long")                          \
+    X(BERTH_REASON_SEND_IDLE, 13, "nothing was sent for too long")                                 \
+    X(BERTH_REASON_SEND_STALLED, 14, "the peer took nothing of what waits to be sent for too long")
 
 enum berth_reason {
 #define BERTH_REASON_ENUM(name, value, text) name = (value),
@@ -177,6 +181,40 @@ struct berth_config {
      * messages; default 256 KiB and 4,096. */
     uint32_t turn_bytes;
     uint32_t turn_messages;
+
+    /* Deadlines of open connections, in milliseconds up to a day; 0: none. A connection that misses
+     * one is closed, for a reason of its own: what is queued is still sent, and the peer's end
+     * awaited, within linger_timeout_ms. Only where the peer takes nothing (send_progress) it is
+     * reset. None ends a connection early; it may be late by half a percent, and by as long as the
+     * worker is busy. The time in which it is the server that does not read (its queue or window is
+     * full, its buffers are short, the program paused it) does not count for the first three. */
+
+    /* Accepted connections: from on_open to the end of the first message. A client connects because
+     * it has something to say; one that says nothing holds a place that others wait for. Default
+     * 30,000: time for three lost packets and for somebody who types. 0 where clients only listen.
+     */
+    uint32_t first_message_timeout_ms;
+
+    /* From the first byte of a message to its last, however steadily bytes trickle in; each message
+     * anew. Default 30,000: the largest default message, 1 MiB, takes that long at 35 KB/s. Raise
+     * it for large messages over bad lines. */
+    uint32_t message_timeout_ms;
+
+    /* Nothing was received, accepted and outgoing connections alike, whatever is sent meanwhile: a
+     * peer whose cable was pulled ends here even while the program keeps sending to it. While a
+     * message that was kept is unanswered it does not count, and begins anew with the answer.
+     * Default 600,000: longer than people pause, shorter than a dead peer may hold a place. Peers
+     * that are silent for longer send something now and then, or this is 0. */
+    uint32_t receive_idle_timeout_ms;
+
+    /* Nothing was sent. Default 0: many good connections never get an answer (telemetry, one-way
+     * feeds), and a peer that is gone is found by the others. For programs that promise a sign of
+     * life: it ends connections on which they broke the promise. */
+    uint32_t send_idle_timeout_ms;
+
+    /* Bytes wait to be sent and the peer's system takes none of them. Default 30,000: a reader that
+     * stands still for so long costs queue memory, and rarely comes back. */
+    uint32_t send_progress_timeout_ms;
 
     /* While a connection closes, the peer has this long to take some of what is queued (each time
      * it does, it has as long again), and then as long to end its side, so that nothing it still

@@ -111,21 +111,39 @@ void close_failed(struct berth_conn *conn, int32_t result)
     close_now(conn, reset ? BERTH_REASON_RESET : BERTH_REASON_SYSTEM, -result, false);
 }
 
-/* The peer sent what is no frame. Its account is kept for on_close; what was answered before is
- * still sent. */
-void close_refused(struct berth_conn *conn, const struct berth_frame *frame)
+/* The connection is closed for what the peer did: who that was is kept for on_close. */
+static struct refusal *keep_account(struct berth_conn *conn)
 {
     struct worker *worker = conn->worker;
-    STAT_ADD(worker, refused, 1);
-    RECORD(worker, conn, REFUSED, frame->refusal, frame->value);
     struct refusal *refusal = &worker->refusals[worker->refusals_next % REFUSALS_KEPT];
-    refusal->frame = *frame;
     if (!io_peer(worker->io, conn->sock, &refusal->peer)) {
         refusal->peer = (struct berth_address){.family = BERTH_FAMILY_NONE};
     }
     worker->refusals_next++;
     conn->refused = worker->refusals_next; /* never 0 in 2^32 refusals of one life */
+    return refusal;
+}
+
+/* The peer sent what is no frame. Its account is kept for on_close; what was answered before is
+ * still sent. */
+void close_refused(struct berth_conn *conn, const struct berth_frame *frame)
+{
+    STAT_ADD(conn->worker, refused, 1);
+    RECORD(conn->worker, conn, REFUSED, frame->refusal, frame->value);
+    keep_account(conn)->frame = *frame;
     close_begin(conn, BERTH_REASON_REFUSED, 0);
+}
+
+/* An open connection has missed a deadline. A peer that takes nothing is not waited for. */
+void close_late(struct berth_conn *conn, enum berth_reason reason)
+{
+    (void)keep_account(conn);
+    RECORD(conn->worker, conn, DEADLINE, 0, reason);
+    if (reason == BERTH_REASON_SEND_STALLED) {
+        close_now(conn, reason, 0, true);
+    } else {
+        close_begin(conn, reason, 0);
+    }
 }
 
 /* ------------------------------------------------------------------------------------- the steps
@@ -235,13 +253,20 @@ void close_step(struct berth_conn *conn)
     }
 }
 
-/* The linger deadline has passed. Bytes that we could not send make it the reason, and the system
- * need not try further. A peer that only did not end its side was served in full, as far as we are
- * concerned; what it has not read yet the system still delivers. */
+/* Whether this reason is more than that the connection ended: what the peer had done before. */
+static bool says_more(unsigned reason)
+{
+    return reason == BERTH_REASON_REFUSED ||
+           (reason >= BERTH_REASON_FIRST_MESSAGE && reason <= BERTH_REASON_SEND_STALLED);
+}
+
+/* The linger deadline has passed. Bytes that we could not send make it the reason, unless that
+ * says more, and the system need not try further. A peer that only did not end its side was served
+ * in full, as far as we are concerned; what it has not read yet the system still delivers. */
 void close_timer(struct berth_conn *conn)
 {
     bool unsent = conn->state == CONN_DRAINING;
-    if (unsent && conn->reason != BERTH_REASON_REFUSED) {
+    if (unsent && !says_more(conn->reason)) {
         conn->reason = BERTH_REASON_DEADLINE;
     }
     RECORD(conn->worker, conn, DEADLINE, 0, conn->reason);
@@ -319,7 +344,7 @@ const char *berth_reason_text(enum berth_reason reason)
     }
 }
 
-/* What is kept of the bytes that this connection was closed for; NULL if nothing is. */
+/* What is kept of what this connection was closed for; NULL if nothing is. */
 const struct refusal *close_refusal_of(const struct berth_conn *conn)
 {
     const struct worker *worker = conn->worker;
@@ -332,7 +357,7 @@ const char *berth_conn_why(const struct berth_conn *conn, char *out, size_t byte
     const char *text =
         conn->reason == 0 ? "it is open" : berth_reason_text((enum berth_reason)conn->reason);
     const struct refusal *refusal = close_refusal_of(conn);
-    if (refusal != NULL) {
+    if (refusal != NULL && conn->reason == BERTH_REASON_REFUSED) {
         char account[160];
         snprintf(out, bytes, "%s: %s", text,
                  berth_frame_refusal_text(&refusal->frame, account, sizeof account));

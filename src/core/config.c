@@ -44,6 +44,13 @@
     (256 * 1024) /* a few receives: enough to batch, short enough to wait for */
 #define TURN_MESSAGES_DEFAULT 4096
 
+/* The deadlines of open connections; berth.h has the reasons. */
+#define FIRST_MESSAGE_DEFAULT_MS 30000
+#define MESSAGE_DEFAULT_MS       30000
+#define RECEIVE_IDLE_DEFAULT_MS  600000
+#define SEND_IDLE_DEFAULT_MS     0
+#define SEND_PROGRESS_DEFAULT_MS 30000
+
 #define LINGER_DEFAULT_MS       2000
 #define STOP_DEFAULT_MS         5000
 #define ACCEPT_PAUSE_DEFAULT_MS 50
@@ -77,6 +84,11 @@ void berth_config_init(struct berth_config *config)
     config->send_max_bytes = SEND_MAX_DEFAULT;
     config->turn_bytes = TURN_BYTES_DEFAULT;
     config->turn_messages = TURN_MESSAGES_DEFAULT;
+    config->first_message_timeout_ms = FIRST_MESSAGE_DEFAULT_MS;
+    config->message_timeout_ms = MESSAGE_DEFAULT_MS;
+    config->receive_idle_timeout_ms = RECEIVE_IDLE_DEFAULT_MS;
+    config->send_idle_timeout_ms = SEND_IDLE_DEFAULT_MS;
+    config->send_progress_timeout_ms = SEND_PROGRESS_DEFAULT_MS;
     config->linger_timeout_ms = LINGER_DEFAULT_MS;
     config->stop_timeout_ms = STOP_DEFAULT_MS;
     config->accept_pause_ms = ACCEPT_PAUSE_DEFAULT_MS;
@@ -109,6 +121,11 @@ static int check_bounds(const struct berth_config *c, struct berth_error *error)
         {"pool_bytes", c->pool_bytes, POOL_BYTES_MIN, POOL_BYTES_MAX},
         {"turn_bytes", c->turn_bytes, 1, UINT32_MAX / 2},
         {"turn_messages", c->turn_messages, 1, UINT32_MAX / 2},
+        {"first_message_timeout_ms", c->first_message_timeout_ms, 0, TIMEOUT_MAX_MS},
+        {"message_timeout_ms", c->message_timeout_ms, 0, TIMEOUT_MAX_MS},
+        {"receive_idle_timeout_ms", c->receive_idle_timeout_ms, 0, TIMEOUT_MAX_MS},
+        {"send_idle_timeout_ms", c->send_idle_timeout_ms, 0, TIMEOUT_MAX_MS},
+        {"send_progress_timeout_ms", c->send_progress_timeout_ms, 0, TIMEOUT_MAX_MS},
         {"linger_timeout_ms", c->linger_timeout_ms, 1, TIMEOUT_MAX_MS},
         {"stop_timeout_ms", c->stop_timeout_ms, 1, TIMEOUT_MAX_MS},
         {"accept_pause_ms", c->accept_pause_ms, 1, TIMEOUT_MAX_MS},

@@ -77,6 +77,7 @@ void conn_opened(struct berth_conn *conn)
 {
     struct worker *worker = conn->worker;
     conn_move(conn, CONN_OPEN);
+    deadline_opened(conn);
     atomic_fetch_add_explicit(&worker->server->open, 1, memory_order_relaxed);
     uint32_t space = worker->server->config.conn_space_bytes;
     if (space > 0) {

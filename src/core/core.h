@@ -2,7 +2,8 @@
  * folder includes it but tests.
  *
  * A newcomer reads listener.c, admit.c, conn.c, receive.c, dispatch.c, send.c, close.c, in the
- * order in which a message goes through them; worker.c is the loop that calls them all.
+ * order in which a message goes through them; worker.c is the loop that calls them all, and
+ * deadline.c ends those that wait for too long.
  */
 #ifndef BERTH_CORE_CORE_H
 #define BERTH_CORE_CORE_H
@@ -39,8 +40,8 @@
 /* What a reply may add to its message without a second slab: a header and an id. */
 #define REPLY_EXTRA 16
 
-/* Accounts of refused bytes kept for on_close, per worker: under an attack with more than these at
- * once the oldest lose their details, never their reason. */
+/* Accounts of refused bytes and missed deadlines kept for on_close, per worker: under an attack
+ * with more than these at once the oldest lose their details, never their reason. */
 #define REFUSALS_KEPT 256
 
 #define NO_PLAN UINT32_MAX
@@ -81,6 +82,11 @@ enum conn_state {
 #define CF_PAUSED         0x2000u /* the program does not want messages now */
 #define CF_BLOCKED_WINDOW 0x4000u /* too many messages, or bytes, wait for their answers */
 #define CF_BLOCKED_KEPT   0x8000u /* the worker keeps too much; stands in worker.kept_full */
+/* What deadlines look at (deadline.c). */
+#define CF_FIRST   0x1000000u /* accepted, and no whole message has come yet */
+#define CF_PARTIAL 0x2000000u /* a message has begun and not ended */
+#define CF_HELD    0x4000000u /* it is we who do not read */
+
 #define CF_BLOCKED                                                                                 \
     (CF_BLOCKED_HIGH | CF_BLOCKED_SPACE | CF_AGAIN | CF_PAUSED | CF_BLOCKED_WINDOW |               \
      CF_BLOCKED_KEPT)
@@ -109,6 +115,8 @@ struct berth_conn {
     uint32_t need;    /* bytes of the first frame, as far as it has said; 0: not known */
     uint32_t scanned; /* of the first frame's bytes, in the decoder's keeping */
 
+    uint32_t opened_ms; /* a stamp as those below; here is a place of four bytes for it */
+
     struct chain out;
     struct kept *window_last; /* messages that were kept and wait for their answers, a ring */
     uint32_t window_bytes;    /* that they and the replies behind them hold */
@@ -124,8 +132,14 @@ struct berth_conn {
     struct link attend; /* in worker.attend: something to do at the end of the turn */
     struct link parked; /* in worker.parked: waits for a receive buffer */
     struct link held;   /* in worker.again, worker.short_of or worker.kept_full */
-    struct wheel_timer timer;
     void *user;
+
+    /* deadline.c: when things happened, in the low 32 bits of worker.now_ms; in the timer's line */
+    uint32_t message_ms;  /* the first byte of the message that is held in part */
+    uint32_t received_ms; /* the last bytes */
+    uint32_t sent_ms;     /* the last send that was started, or took bytes */
+    uint32_t reading_ms;  /* since when it is read, or, with CF_HELD, is not */
+    struct wheel_timer timer;
 };
 
 /* "Idle connection: one slot of at most 256 bytes" (design). */
@@ -148,9 +162,9 @@ struct plan {
     bool timed_out; /* the attempt in flight was cancelled by its timer */
 };
 
-/* What is kept of refused bytes until on_close. */
+/* What is kept until on_close of a connection that was closed for what its peer did. */
 struct refusal {
-    struct berth_frame frame;
+    struct berth_frame frame;  /* refused bytes */
     struct berth_address peer; /* the system forgets it once the peer has gone */
 };
 
@@ -189,11 +203,18 @@ struct worker {
     struct berth_server *server;
     struct io *io;
     uint64_t now_ns;
+    uint64_t now_ms; /* the same, rounded down; the wheel's tick */
     uint32_t turn;
     uint32_t index;
     uint32_t watched; /* the server's mask, as of this turn */
 
     struct recorder recorder;
+
+    /* deadline.c: what proves that nothing waits to be reaped */
+    uint64_t clear_ms;       /* all that happened before was reaped */
+    uint64_t settle_from_ms; /* when the first of the timers that are put off expired */
+    uint32_t settle_turns;   /* since then; 0: none is put off */
+    uint32_t quiet_turns;    /* in a row that neither waited nor brought anything */
 
     /* The batch that a callback is looking at. */
     struct berth_conn *batch_conn; /* NULL outside on_messages */
@@ -470,6 +491,7 @@ void send_drained(struct berth_conn *conn);
 void close_begin(struct berth_conn *conn, enum berth_reason reason, int system);
 void close_now(struct berth_conn *conn, enum berth_reason reason, int system, bool reset);
 const struct refusal *close_refusal_of(const struct berth_conn *conn);
+void close_late(struct berth_conn *conn, enum berth_reason reason);
 void close_refused(struct berth_conn *conn, const struct berth_frame *frame);
 void close_step(struct berth_conn *conn);
 void close_timer(struct berth_conn *conn);
@@ -477,6 +499,43 @@ void close_failed(struct berth_conn *conn, int32_t result);
 void close_progress(struct berth_conn *conn);
 void close_largest_input(struct berth_conn *conn);
 void close_largest(struct worker *worker);
+
+/* deadline.c */
+void deadline_opened(struct berth_conn *conn);
+void deadline_message_began(struct berth_conn *conn);
+void deadline_reading(struct berth_conn *conn);
+void deadline_answered(struct berth_conn *conn);
+void deadline_send_started(struct berth_conn *conn);
+void deadline_timer(struct berth_conn *conn);
+void deadline_reaped(struct worker *worker, bool waited, uint32_t completions);
+void deadline_settle(struct worker *worker);
+/* What comes with every batch: a store or two. */
+static inline void deadline_received(struct berth_conn *conn)
+{
+    conn->received_ms = (uint32_t)conn->worker->now_ms;
+}
+static inline void deadline_sent(struct berth_conn *conn)
+{
+    conn->sent_ms = (uint32_t)conn->worker->now_ms;
+}
+static inline void deadline_messages_ended(struct berth_conn *conn)
+{
+    conn->flags &= ~(CF_FIRST | CF_PARTIAL);
+}
+/* The whole messages of what was received have been handed over. What is held now is the beginning
+ * of one, or whole ones that are blocked; those end it when their turn comes. */
+static inline void deadline_partial(struct berth_conn *conn)
+{
+    if (BERTH_UNLIKELY(conn->input_bytes > 0 && (conn->flags & CF_PARTIAL) == 0)) {
+        deadline_message_began(conn);
+    }
+}
+/* The worker's clock, once a turn. */
+static inline void deadline_clock(struct worker *worker, uint64_t now_ns)
+{
+    worker->now_ns = now_ns;
+    worker->now_ms = now_ns / NS_PER_MS;
+}
 
 /* stats.c needs nothing but the structs. */
 

@@ -76,6 +76,7 @@ void dispatch_block_for_space(struct berth_conn *conn)
     conn->flags |= CF_BLOCKED_SPACE;
     RECORD(worker, conn, PAUSED, 0, BERTH_PAUSE_POOL);
     list_push(&worker->short_of, &conn->held);
+    deadline_reading(conn);
     if (!wheel_is_set(&worker->space_timer)) {
         dispatch_patience_start(worker);
     }
@@ -162,6 +163,7 @@ static void deliver(struct berth_conn *conn, uint32_t count, uint32_t bytes)
     }
     RECORD(worker, conn, DELIVERED, count, bytes);
     WATCH(worker, conn, THREAD, count, BERTH_CALLBACK_MESSAGES);
+    deadline_messages_ended(conn);
     call(conn, count);
     if (conn->out.bytes > 0) {
         attend(conn);

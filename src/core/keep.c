@@ -314,6 +314,7 @@ void keep_arrived(struct worker *worker, struct mail *mail)
         WATCH(worker, conn, RELEASED, 1, 0);
     }
     advance(conn);
+    deadline_answered(conn);
     if (conn->state == CONN_DRAINING) {
         close_progress(conn);
     }

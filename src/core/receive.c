@@ -141,6 +141,7 @@ void receive_resume(struct berth_conn *conn)
     if (conn->state == CONN_OPEN && conn->input_bytes > 0 && (conn->flags & CF_CLOSE) == 0 &&
         !dispatch_blocked(conn)) {
         input_dispatch(conn);
+        deadline_partial(conn);
     }
     receive_update(conn);
     attend(conn);
@@ -197,6 +198,7 @@ void receive_update(struct berth_conn *conn)
     } else if (!wants && parked) {
         list_remove(&worker->parked, &conn->parked);
     }
+    deadline_reading(conn);
 }
 
 /* Those that wait for a receive buffer, as many as there are buffers, each for one: if a first took
@@ -214,6 +216,7 @@ void receive_rearm_parked(struct worker *worker)
         WATCH(worker, conn, RESUMED, 0, BERTH_PAUSE_BUFFERS);
         WATCH(worker, conn, RECEIVE_STARTED, 0, 0);
         io_receive_once(worker->io, conn->sock, conn_token(conn, IO_RECEIVE));
+        deadline_reading(conn);
         count--;
     }
 }
@@ -265,7 +268,9 @@ void receive_completed(struct berth_conn *conn, const struct io_completion *done
         STAT_ADD(worker, bytes_in, done->result);
         STAT_ADD(worker, receives, 1);
         WATCH(worker, conn, RECEIVED, 0, done->result);
+        deadline_received(conn);
         bytes_arrived(conn, done->data, (uint32_t)done->result);
+        deadline_partial(conn);
         io_lease_return(worker->io, done->lease);
         if ((done->flags & IO_MORE) != 0 && (conn->flags & CF_BLOCKED) == 0) {
             return; /* the ordinary case: nothing to start or stop */

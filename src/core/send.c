@@ -189,6 +189,7 @@ void send_flush(struct berth_conn *conn)
         WATCH(worker, conn, SEND_STARTED, count, bytes);
     }
     io_send(worker->io, conn->sock, spans, count, conn_token(conn, IO_SEND));
+    deadline_send_started(conn);
 }
 
 void send_completed(struct berth_conn *conn, int32_t result)
@@ -199,6 +200,7 @@ void send_completed(struct berth_conn *conn, int32_t result)
         return;
     }
     STAT_ADD(worker, bytes_out, result);
+    deadline_sent(conn);
     if (conn->state == CONN_JOINING) {
         attend(conn);
         return; /* the chain is dropped when the connection ends */

@@ -96,7 +96,7 @@ int worker_open(struct worker *worker)
     }
     pool_init(&worker->pool, worker->block + layout->pool_at, layout->pool_bytes,
               worker->block + layout->account_at);
-    worker->now_ns = io_now(worker->io);
+    deadline_clock(worker, io_now(worker->io));
     wheel_init(&worker->wheel, worker->now_ns);
     atomic_store(&worker->wake, worker->io);
     connect_begin_all(worker);
@@ -278,15 +278,9 @@ static bool look_for_end(struct worker *worker)
 static void timer_expired(struct worker *worker, struct wheel_timer *timer)
 {
     switch ((enum timer_kind)timer->kind) {
-    case TIMER_CONN: {
-        struct berth_conn *conn = LIST_ENTRY(timer, struct berth_conn, timer);
-        if (conn->state == CONN_CONNECTING) {
-            connect_timer(conn);
-        } else {
-            close_timer(conn);
-        }
+    case TIMER_CONN:
+        deadline_timer(LIST_ENTRY(timer, struct berth_conn, timer));
         break;
-    }
     case TIMER_ACCEPT:
         admit_resume(worker);
         break;
@@ -357,11 +351,13 @@ bool worker_turn(struct worker *worker, bool wait)
     current_worker = worker;
     bool receivable = worker->parked.count > 0 && io_leases_free(worker->io) > 0;
     bool busy = receivable || worker->again.count > 0 || worker->attend.count > 0 ||
-                memory_was_freed(worker) || looks_for_more(worker) || stop_unseen(worker) || !wait;
+                memory_was_freed(worker) || looks_for_more(worker) || stop_unseen(worker) ||
+                worker->settle_turns > 0 || !wait;
     uint64_t deadline = busy ? 0 : sleep_until(worker);
     uint32_t count = io_reap(worker->io, worker->completions, TURN_COMPLETIONS, deadline);
     atomic_store_explicit(&worker->sleeps, false, memory_order_relaxed);
-    worker->now_ns = io_now(worker->io);
+    deadline_reaped(worker, deadline != 0, count);
+    deadline_clock(worker, io_now(worker->io));
     worker->turn++;
     worker->watched = atomic_load_explicit(&worker->server->watch, memory_order_relaxed);
     look_for_stop(worker);
@@ -372,6 +368,7 @@ bool worker_turn(struct worker *worker, bool wait)
     for (uint32_t i = 0; i < count; i++) {
         completed(worker, &worker->completions[i]);
     }
+    deadline_settle(worker);
     struct wheel_timer *timer;
     while ((timer = wheel_expire(&worker->wheel, worker->now_ns)) != NULL) {
         timer_expired(worker, timer);

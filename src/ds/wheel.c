@@ -1,10 +1,12 @@
-/* The timer wheel: set, cancel, expire, and when to look next.
+/* The timer wheel: set, cancel, expire, defer, and when to look next.
  *
  * Level 0 has a slot for each of the next 64 ticks, level 1 for each of the next 64 runs of 64
  * ticks, and so on; four levels reach 4.6 hours, and what lies beyond waits in the last slot and is
  * placed anew when that comes round. When the tick crosses a run's border the run's slot is dealt
- * out to the levels below. A word of occupancy bits per level lets an idle wheel jump over empty
- * ticks. Timers belong to their owners; the wheel only links them.
+ * out to the levels below. A slot is several lists: with a million timers nearly each one dealt is
+ * a cache miss, and one list would wait for them one after the other. A word of occupancy bits per
+ * level lets an idle wheel jump over empty ticks. Timers belong to their owners; the wheel only
+ * links them.
  *
  * Set and cancel are O(1); expire deals each timer out at most once per level.
  */
@@ -69,7 +71,7 @@ static void place(struct wheel *wheel, struct wheel_timer *timer)
     unsigned level = level_of(wheel, tick);
     unsigned slot = slot_of(tick, level);
     timer->level = (uint8_t)level;
-    list_push(&wheel->slots[level][slot], timer);
+    list_push(&wheel->slots[level][slot][wheel->lane++ % WHEEL_LANES], timer);
     wheel->occupied[level] |= UINT64_C(1) << slot;
 }
 
@@ -77,6 +79,16 @@ void wheel_init(struct wheel *wheel, uint64_t now_ns)
 {
     memset(wheel, 0, sizeof *wheel);
     wheel->tick = now_ns / WHEEL_TICK_NS;
+}
+
+static bool slot_is_empty(const struct wheel *wheel, unsigned level, unsigned slot)
+{
+    for (unsigned lane = 0; lane < WHEEL_LANES; lane++) {
+        if (wheel->slots[level][slot][lane] != NULL) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static void unlink_timer(struct wheel *wheel, struct wheel_timer *timer)
@@ -88,9 +100,12 @@ static void unlink_timer(struct wheel *wheel, struct wheel_timer *timer)
         return;
     }
     /* It may have been the last of its slot; a link inside a timer is not a slot's. */
-    struct wheel_timer **first = wheel->slots[level];
-    if (link >= first && link < first + WHEEL_SLOTS) {
-        wheel->occupied[level] &= ~(UINT64_C(1) << (link - first));
+    struct wheel_timer **first = wheel->slots[level][0];
+    if (link >= first && link < first + WHEEL_SLOTS * WHEEL_LANES) {
+        unsigned slot = (unsigned)(link - first) / WHEEL_LANES;
+        if (slot_is_empty(wheel, level, slot)) {
+            wheel->occupied[level] &= ~(UINT64_C(1) << slot);
+        }
     }
 }
 
@@ -111,17 +126,29 @@ void wheel_cancel(struct wheel *wheel, struct wheel_timer *timer)
     }
 }
 
-/* Deals out the slot of `level` that the tick has just entered. */
+/* Deals out the slot of `level` that the tick has just entered: one of each lane in turn, so that
+ * while one is dealt the next ones of the other lanes are on their way from memory. */
 static void cascade(struct wheel *wheel, unsigned level)
 {
     unsigned slot = slot_of(wheel->tick, level);
-    struct wheel_timer *list = wheel->slots[level][slot];
-    wheel->slots[level][slot] = NULL;
+    if ((wheel->occupied[level] >> slot & 1) == 0) {
+        return;
+    }
+    struct wheel_timer *lanes[WHEEL_LANES];
+    memcpy(lanes, wheel->slots[level][slot], sizeof lanes);
+    memset(wheel->slots[level][slot], 0, sizeof lanes);
     wheel->occupied[level] &= ~(UINT64_C(1) << slot);
-    while (list != NULL) {
-        struct wheel_timer *timer = list;
-        list = timer->next;
-        place(wheel, timer);
+    for (bool more = true; more;) {
+        more = false;
+        for (unsigned lane = 0; lane < WHEEL_LANES; lane++) {
+            struct wheel_timer *timer = lanes[lane];
+            if (timer != NULL) {
+                lanes[lane] = timer->next;
+                __builtin_prefetch(timer->next, 1);
+                place(wheel, timer);
+                more = true;
+            }
+        }
     }
 }
 
@@ -168,6 +195,24 @@ struct wheel_timer *wheel_expire(struct wheel *wheel, uint64_t now_ns)
     return timer;
 }
 
+void wheel_defer(struct wheel *wheel, struct wheel_timer *timer)
+{
+    BERTH_ASSERT(!wheel_is_set(timer));
+    BERTH_ASSERT(timer->due_tick <= wheel->tick);
+    timer->level = WHEEL_LEVELS;
+    list_push(&wheel->deferred, timer);
+    wheel->count++;
+}
+
+void wheel_release(struct wheel *wheel)
+{
+    while (wheel->deferred != NULL) {
+        struct wheel_timer *timer = wheel->deferred;
+        list_remove(timer);
+        list_push(&wheel->expired, timer);
+    }
+}
+
 uint64_t wheel_next_ns(const struct wheel *wheel)
 {
     if (wheel->expired != NULL) {
@@ -182,18 +227,24 @@ void wheel_validate(const struct wheel *wheel)
     uint32_t seen = 0;
     for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
         for (unsigned slot = 0; slot < WHEEL_SLOTS; slot++) {
-            const struct wheel_timer *timer = wheel->slots[level][slot];
             bool occupied = (wheel->occupied[level] >> slot & 1) != 0;
-            BERTH_ASSERT(occupied == (timer != NULL));
-            for (; timer != NULL; timer = timer->next) {
-                BERTH_ASSERT(timer->level == level);
-                BERTH_ASSERT(timer->due_tick > wheel->tick);
-                seen++;
+            BERTH_ASSERT(occupied == !slot_is_empty(wheel, level, slot));
+            for (unsigned lane = 0; lane < WHEEL_LANES; lane++) {
+                const struct wheel_timer *timer = wheel->slots[level][slot][lane];
+                for (; timer != NULL; timer = timer->next) {
+                    BERTH_ASSERT(timer->level == level);
+                    BERTH_ASSERT(timer->due_tick > wheel->tick);
+                    seen++;
+                }
             }
         }
     }
     for (const struct wheel_timer *timer = wheel->expired; timer != NULL; timer = timer->next) {
         BERTH_ASSERT(timer->due_tick <= wheel->tick);
+        seen++;
+    }
+    for (const struct wheel_timer *timer = wheel->deferred; timer != NULL; timer = timer->next) {
+        BERTH_ASSERT(timer->level == WHEEL_LEVELS);
         seen++;
     }
     BERTH_ASSERT(seen == wheel->count);

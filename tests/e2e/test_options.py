@@ -26,6 +26,11 @@ REFUSED = [
     (["--max-message", "1e3"], "--max-message"),
     (["--no-such-option"], "--no-such-option"),
     (["--backlog", "-1"], "--backlog"),
+    (["--first-message-timeout", "-1"], "--first-message-timeout"),
+    (["--message-timeout", "86400001"], "--message-timeout"),
+    (["--receive-idle-timeout", "1s"], "--receive-idle-timeout"),
+    (["--send-idle-timeout", "4294967296"], "--send-idle-timeout"),
+    (["--send-progress-timeout", ""], "--send-progress-timeout"),
     (["--max-connections"], "--max-connections"),
     (["stray"], "stray"),
 ]

@@ -10,8 +10,8 @@ struct scene scene;
 
 void scene_on_open(struct berth_conn *conn)
 {
-    (void)conn;
     scene.opens++;
+    scene.opened_ns = berth_conn_now_ns(conn);
 }
 
 void scene_on_close(struct berth_conn *conn, enum berth_reason reason)
@@ -38,6 +38,10 @@ void scene_set_up(const struct berth_framing *framing)
     scene.config.receive_bytes = 4096;
     scene.config.receive_buffers = 4;
     scene.config.pool_bytes = 1 << 20;
+    scene.config.first_message_timeout_ms = 0; /* scenes about deadlines set them */
+    scene.config.message_timeout_ms = 0;
+    scene.config.receive_idle_timeout_ms = 0;
+    scene.config.send_progress_timeout_ms = 0;
     scene.protocol = (struct berth_protocol){.framing = *framing,
                                              .on_open = scene_on_open,
                                              .on_message = scene_echo,
@@ -46,8 +50,13 @@ void scene_set_up(const struct berth_framing *framing)
 
 void scene_start(uint64_t seed, const struct sim_options *options)
 {
+    scene_start_in(sim_world_create(seed, options));
+}
+
+void scene_start_in(struct sim_world *world)
+{
     struct berth_error error = {.text = ""};
-    scene.world = sim_world_create(seed, options);
+    scene.world = world;
     int result =
         server_create_in(&scene.server, &scene.config, &io_backend_sim, scene.world, &error);
     if (result != BERTH_OK) {
@@ -57,6 +66,25 @@ void scene_start(uint64_t seed, const struct sim_options *options)
         .address = {.family = BERTH_IPV4, .bytes = {127, 0, 0, 1}}, .protocol = &scene.protocol};
     if (berth_listen(scene.server, &listen, &scene.address, &error) != BERTH_OK) {
         fail_msg("%s", error.text);
+    }
+    assert_int_equal(server_start_stepped(scene.server), 0);
+    scene.worker = &scene.server->workers[0];
+}
+
+void scene_start_connecting(uint64_t seed, uint32_t count)
+{
+    struct berth_error error;
+    scene.config.connects_max = count;
+    scene.world = sim_world_create(seed, NULL);
+    assert_int_equal(
+        server_create_in(&scene.server, &scene.config, &io_backend_sim, scene.world, &error), 0);
+    const struct berth_address address = {.family = BERTH_IPV4, .bytes = {127, 0, 0, 1}};
+    assert_int_equal(
+        io_listen(&io_backend_sim, scene.world, &address, (int)count + 1, &scene.elsewhere), 0);
+    for (uint32_t i = 0; i < count; i++) {
+        struct berth_connect_options options = {
+            .address = scene.elsewhere.address, .protocol = &scene.protocol, .timeout_ms = 300};
+        assert_int_equal(berth_connect(scene.server, &options), BERTH_OK);
     }
     assert_int_equal(server_start_stepped(scene.server), 0);
     scene.worker = &scene.server->workers[0];
@@ -124,6 +152,38 @@ void scene_say_and_wait(uint32_t actor, const void *bytes, uint32_t count)
     uint64_t wanted = stats.bytes_in + count;
     scene_say(actor, bytes, count);
     SCENE_UNTIL((berth_server_stats(scene.server, &stats), stats.bytes_in >= wanted));
+}
+
+uint64_t scene_now(void)
+{
+    return sim_world_now(scene.world);
+}
+
+void scene_pass_until(uint64_t at_ns)
+{
+    if (at_ns > scene_now()) {
+        sim_world_alarm(scene.world, at_ns);
+        SCENE_UNTIL(scene_now() >= at_ns);
+    }
+}
+
+void scene_pass_ms(uint64_t ms)
+{
+    scene_pass_until(scene_now() + ms * NS_PER_MS);
+}
+
+uint64_t scene_wait_for_end(uint32_t actor, enum berth_reason reason)
+{
+    uint32_t closes = scene.closes;
+    SCENE_UNTIL((scene_state(actor) & (SIM_PEER_EOF | SIM_PEER_RESET)) != 0);
+    uint64_t at_ns = scene_now();
+    assert_int_equal(scene_state(actor) & SIM_PEER_RESET, 0);
+    sim_peer_shutdown(scene.world, scene.actors[actor].end, IO_SHUTDOWN_SEND);
+    SCENE_UNTIL(scene.closes == closes + 1);
+    if (scene.reason != reason) {
+        fail_msg("the reason is: %s", scene.why);
+    }
+    return at_ns;
 }
 
 void scene_tear_down(void)

@@ -248,6 +248,11 @@ static void draw_config(struct stage *stage)
     c->accept_pause_ms = dice_between(dice, 1, 50);
     c->pool_bytes = POOL_BYTES;
     /* Virtual seconds pass quickly in a slow world: nobody is to be cut for taking long. */
+    /* Where nobody does anything time runs on to the next timer: see test_deadlines.c */
+    c->first_message_timeout_ms = 0;
+    c->message_timeout_ms = 0;
+    c->receive_idle_timeout_ms = 0;
+    c->send_progress_timeout_ms = 0;
     c->linger_timeout_ms = DAY_MS;
     c->stop_timeout_ms = DAY_MS;
     stage->backlog = dice_one_in(dice, 3) ? (int)dice_between(dice, 1, 3) : STAGE_PEERS_MAX;

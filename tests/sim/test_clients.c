@@ -194,6 +194,11 @@ static void draw_config(struct scene *scene, struct berth_config *c)
     c->send_high_bytes = dice_between(dice, 1, 1000);
     c->send_low_bytes = dice_below(dice, c->send_high_bytes + 1);
     c->pool_bytes = 1 << 20;
+    /* Where nobody does anything time runs on to the next timer: see test_deadlines.c */
+    c->first_message_timeout_ms = 0;
+    c->message_timeout_ms = 0;
+    c->receive_idle_timeout_ms = 0;
+    c->send_progress_timeout_ms = 0;
     c->linger_timeout_ms = DAY_MS;
     c->stop_timeout_ms = DAY_MS;
 }

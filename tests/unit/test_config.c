@@ -34,6 +34,11 @@ static void defaults(void **state)
     assert_int_equal(c.send_max_bytes, 4 * MIB);
     assert_int_equal(c.turn_bytes, 256 * 1024);
     assert_int_equal(c.turn_messages, 4096);
+    assert_int_equal(c.first_message_timeout_ms, 30000);
+    assert_int_equal(c.message_timeout_ms, 30000);
+    assert_int_equal(c.receive_idle_timeout_ms, 600000);
+    assert_int_equal(c.send_idle_timeout_ms, 0);
+    assert_int_equal(c.send_progress_timeout_ms, 30000);
     assert_int_equal(c.linger_timeout_ms, 2000);
     assert_int_equal(c.stop_timeout_ms, 5000);
     assert_int_equal(c.accept_pause_ms, 50);
@@ -72,6 +77,11 @@ static const struct {
     {U32(send_max_bytes), 256 * 1024, 2048 * MIB - 1, false},
     {U32(turn_bytes), 1, UINT32_MAX / 2, false},
     {U32(turn_messages), 1, UINT32_MAX / 2, false},
+    {U32(first_message_timeout_ms), 0, 24 * 3600 * 1000, false},
+    {U32(message_timeout_ms), 0, 24 * 3600 * 1000, false},
+    {U32(receive_idle_timeout_ms), 0, 24 * 3600 * 1000, false},
+    {U32(send_idle_timeout_ms), 0, 24 * 3600 * 1000, false},
+    {U32(send_progress_timeout_ms), 0, 24 * 3600 * 1000, false},
     {U32(linger_timeout_ms), 1, 24 * 3600 * 1000, false},
     {U32(stop_timeout_ms), 1, 24 * 3600 * 1000, false},
     {U32(accept_pause_ms), 1, 24 * 3600 * 1000, false},

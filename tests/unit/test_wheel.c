@@ -217,12 +217,52 @@ static void many_timers_of_one_tick_all_expire(void **state)
     assert_int_equal(wheel.count, 0);
 }
 
+/* Timers that were put off stay set, wake nobody, and expire again when they are let go; in between
+ * they can be cancelled and set like any other. */
+static void what_is_deferred_waits_for_its_release(void **state)
+{
+    (void)state;
+    static struct wheel_timer timers[10];
+    struct wheel wheel;
+    wheel_init(&wheel, 0);
+    for (size_t i = 0; i < 10; i++) {
+        wheel_set(&wheel, &timers[i], (1 + i) * WHEEL_TICK_NS);
+    }
+    struct wheel_timer *timer;
+    while ((timer = wheel_expire(&wheel, 20 * WHEEL_TICK_NS)) != NULL) {
+        assert_false(wheel_is_set(timer));
+        wheel_defer(&wheel, timer);
+        assert_true(wheel_is_set(timer));
+    }
+    assert_int_equal(wheel.count, 10);
+    assert_true(wheel_next_ns(&wheel) == WHEEL_NEVER);
+    wheel_validate(&wheel);
+    wheel_cancel(&wheel, &timers[9]);
+    wheel_cancel(&wheel, &timers[0]);
+    wheel_set(&wheel, &timers[5], 30 * WHEEL_TICK_NS);
+    wheel_validate(&wheel);
+    assert_null(wheel_expire(&wheel, 25 * WHEEL_TICK_NS));
+    assert_true(wheel_next_ns(&wheel) == 30 * WHEEL_TICK_NS);
+    wheel_release(&wheel);
+    wheel_validate(&wheel);
+    uint32_t seen = 0;
+    while ((timer = wheel_expire(&wheel, 25 * WHEEL_TICK_NS)) != NULL) {
+        assert_true(timer != &timers[0] && timer != &timers[5] && timer != &timers[9]);
+        seen++;
+    }
+    assert_int_equal(seen, 7);
+    wheel_release(&wheel);
+    assert_true(wheel_expire(&wheel, 30 * WHEEL_TICK_NS) == &timers[5]);
+    assert_int_equal(wheel.count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_wheel_is_a_sorted_list),
         cmocka_unit_test(a_far_timer_wakes_seldom),
         cmocka_unit_test(many_timers_of_one_tick_all_expire),
+        cmocka_unit_test(what_is_deferred_waits_for_its_release),
     };
     return cmocka_run_group_tests_name("wheel", tests, NULL, NULL);
 }
