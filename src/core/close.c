@@ -51,7 +51,7 @@ static void note_reason(struct berth_conn *conn, enum berth_reason reason, int s
 {
     if (conn->reason == 0) {
         conn->reason = (uint8_t)reason;
-        conn->system = system;
+        conn->system = (int16_t)system; /* errnos are small */
     }
 }
 

@@ -105,6 +105,7 @@ struct berth_conn {
     uint8_t state;         /* enum conn_state */
     uint8_t reason;        /* enum berth_reason, once known; 0 before */
     uint16_t window_count; /* messages from the first unanswered one on: keep.c */
+    int16_t system;        /* errno behind the reason, or 0 */
     bool header_told;      /* watchers know that the first frame's header is whole */
 
     /* Received and not handed over: the beginning of a frame, or more while blocked. */
@@ -112,10 +113,9 @@ struct berth_conn {
     uint32_t input_size;
     uint32_t input_start; /* the first byte that is still wanted */
     uint32_t input_bytes;
-    uint32_t need;    /* bytes of the first frame, as far as it has said; 0: not known */
-    uint32_t scanned; /* of the first frame's bytes, in the decoder's keeping */
-
-    uint32_t opened_ms; /* a stamp as those below; here is a place of four bytes for it */
+    uint32_t need;      /* bytes of the first frame, as far as it has said; 0: not known */
+    uint32_t scanned;   /* of the first frame's bytes, in the decoder's keeping */
+    uint32_t opened_ms; /* a stamp as those of deadline.c; here is a place of four bytes for it */
 
     struct chain out;
     struct kept *window_last; /* messages that were kept and wait for their answers, a ring */
@@ -126,7 +126,6 @@ struct berth_conn {
     uint32_t turn_messages;
 
     uint32_t plan;    /* outgoing: index in worker.plans, else NO_PLAN */
-    int32_t system;   /* errno behind the reason, or 0 */
     uint32_t refused; /* number of the refusal's account + 1, or 0: see close.c */
 
     struct link attend; /* in worker.attend: something to do at the end of the turn */
