@@ -93,6 +93,7 @@ static void show_connection(struct journal_ring *ring, struct berth_conn *conn,
         entry_number(entry, KEY_OPEN, clients_open() - 1);
         words_figures(entry, record);
     } else {
+        words_figures(entry, record);
         entry_number(entry, KEY_SLOT, words_slot(record->conn));
         entry_number(entry, KEY_GENERATION, words_generation(record->conn));
         entry_number(entry, KEY_OPEN, clients_open());

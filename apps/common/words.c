@@ -57,7 +57,9 @@ static const struct {
     uint8_t count_key; /* ENTRY_KEYS_COUNT: not shown */
     uint8_t value_key;
 } figures[] = {
-    {BERTH_EVENT_ACCEPT_FAILED, ENTRY_KEYS_COUNT, KEY_ERRNO},
+    {BERTH_EVENT_ACCEPT_STARTED, KEY_ACCEPT, ENTRY_KEYS_COUNT},
+    {BERTH_EVENT_ACCEPTED, KEY_ACCEPT, ENTRY_KEYS_COUNT},
+    {BERTH_EVENT_ACCEPT_FAILED, KEY_ACCEPT, KEY_ERRNO},
     {BERTH_EVENT_CONNECT_STARTED, KEY_ATTEMPT, ENTRY_KEYS_COUNT},
     {BERTH_EVENT_CONNECT_FAILED, KEY_ATTEMPT, KEY_ERRNO},
     {BERTH_EVENT_RETRY, KEY_ATTEMPT, ENTRY_KEYS_COUNT},
@@ -80,6 +82,8 @@ static const struct {
     {BERTH_EVENT_CLOSED, KEY_ERRNO, ENTRY_KEYS_COUNT},
 };
 
+#define ACCEPT_ID_BASE 10000 /* the seed's accept objects begin at 10001 */
+
 void words_figures(struct entry *entry, const struct berth_record *record)
 {
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
@@ -88,7 +92,8 @@ void words_figures(struct entry *entry, const struct berth_record *record)
         }
         bool errnos = figures[i].count_key == KEY_ERRNO; /* 0 is none */
         if (figures[i].count_key != ENTRY_KEYS_COUNT && (!errnos || record->count != 0)) {
-            entry_number(entry, (enum entry_key)figures[i].count_key, record->count);
+            uint64_t base = figures[i].count_key == KEY_ACCEPT ? ACCEPT_ID_BASE : 0;
+            entry_number(entry, (enum entry_key)figures[i].count_key, base + record->count);
         }
         if (figures[i].value_key != ENTRY_KEYS_COUNT) {
             entry_number(entry, (enum entry_key)figures[i].value_key, record->value);

@@ -29,10 +29,12 @@ extern "C" {
 
 /* X(constant, number, name, who watches, what it means; then what count and value are) */
 #define BERTH_EVENTS(X)                                                                            \
-    X(BERTH_EVENT_ACCEPT_STARTED, 1, "accept_started", BERTH__FLOW, "an accept is started")        \
-    X(BERTH_EVENT_ACCEPTED, 2, "accepted", BERTH__CONNS, "a client was accepted (recorded)")       \
+    X(BERTH_EVENT_ACCEPT_STARTED, 1, "accept_started", BERTH__FLOW,                                \
+      "an accept is started; count: its number, of those in flight on all workers")                \
+    X(BERTH_EVENT_ACCEPTED, 2, "accepted", BERTH__CONNS,                                           \
+      "a client was accepted; count: by which accept (recorded)")                                  \
     X(BERTH_EVENT_ACCEPT_FAILED, 3, "accept_failed", BERTH__CONNS,                                 \
-      "an accept failed; value: errno (recorded)")                                                 \
+      "an accept failed; count: which, value: errno (recorded)")                                   \
     X(BERTH_EVENT_CONNECT_STARTED, 4, "connect_started", BERTH__CONNS,                             \
       "an attempt to connect; count: which (recorded)")                                            \
     X(BERTH_EVENT_CONNECT_FAILED, 5, "connect_failed", BERTH__CONNS,                               \

@@ -56,8 +56,10 @@ void admit_fill(struct worker *worker)
             break;
         }
         worker->accepts_in_flight++;
-        WATCH(worker, NULL, ACCEPT_STARTED, 0, 0);
-        io_accept(worker->io, io_token(IO_ACCEPT, 0, 0));
+        uint32_t accept = (uint32_t)__builtin_ctz(~worker->accepts_busy);
+        worker->accepts_busy |= 1u << accept;
+        WATCH(worker, NULL, ACCEPT_STARTED, admit_number(worker, accept), 0);
+        io_accept(worker->io, io_token(IO_ACCEPT, 0, accept));
     }
     admit_give_back(worker);
 }

@@ -73,7 +73,7 @@ void conn_give(struct berth_conn *conn)
 }
 
 /* A connected socket begins its life: counted, told to the program, received from. */
-void conn_opened(struct berth_conn *conn)
+void conn_opened(struct berth_conn *conn, uint32_t which)
 {
     struct worker *worker = conn->worker;
     conn_move(conn, CONN_OPEN);
@@ -85,9 +85,9 @@ void conn_opened(struct berth_conn *conn)
     }
     remote_open(conn);
     if ((conn->flags & CF_PERMIT) != 0) {
-        RECORD(worker, conn, ACCEPTED, 0, 0);
+        RECORD(worker, conn, ACCEPTED, which, 0);
     } else {
-        RECORD(worker, conn, CONNECTED, berth_conn_connect_attempts(conn), 0);
+        RECORD(worker, conn, CONNECTED, which, 0);
     }
     RECORD(worker, conn, OPENED, 0, 0);
     if (conn->speaker->protocol.on_open != NULL) {

@@ -172,7 +172,7 @@ void connect_completed(struct berth_conn *conn, int32_t result)
     wheel_cancel(&worker->wheel, &conn->timer);
     if (result == 0 && worker->phase < WORKER_STOPPING) {
         STAT_ADD(worker, connected, 1);
-        conn_opened(conn);
+        conn_opened(conn, plan_of(conn)->attempts);
         return;
     }
     io_close(worker->io, conn->sock, false);

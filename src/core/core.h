@@ -243,6 +243,7 @@ struct worker {
     /* accepting: listener.c, admit.c */
     uint32_t permits;           /* held and not in use by an accept in flight */
     uint32_t accepts_in_flight; /* each uses a permit */
+    uint32_t accepts_busy;      /* their numbers, a bit each */
     bool accept_paused;
     struct wheel_timer accept_timer;
     enum worker_accepting accepting;
@@ -439,6 +440,11 @@ void admit_give_back(struct worker *worker);
 void admit_pause(struct worker *worker, int error);
 void admit_resume(struct worker *worker);
 void admit_connection_ended(struct worker *worker);
+/* The number of an accept among all that the server may have in flight, from 1. */
+static inline uint32_t admit_number(const struct worker *worker, uint32_t accept)
+{
+    return worker->index * IO_ACCEPTS_MAX + accept + 1;
+}
 
 /* listening.c */
 void listening_look(struct worker *worker);
@@ -451,7 +457,7 @@ void listener_completed(struct worker *worker, const struct io_completion *done)
 /* conn.c */
 struct berth_conn *conn_take(struct worker *worker, const struct speaker *speaker);
 void conn_give(struct berth_conn *conn);
-void conn_opened(struct berth_conn *conn);
+void conn_opened(struct berth_conn *conn, uint32_t which); /* accept, or attempt, that made it */
 void conn_move(struct berth_conn *conn, enum conn_state to);
 struct berth_conn *conn_of_token(struct worker *worker, uint64_t token);
 /* The connection of a handle on this worker, between on_open and on_close; or NULL. */

@@ -9,7 +9,7 @@
 #include "base/assert.h"
 #include "core/core.h"
 
-static void opened(struct worker *worker, int32_t sock, uint8_t listener)
+static void opened(struct worker *worker, int32_t sock, uint8_t listener, uint32_t accept)
 {
     struct berth_server *server = worker->server;
     struct berth_conn *conn = conn_take(worker, server->listener_speakers[listener]);
@@ -23,21 +23,23 @@ static void opened(struct worker *worker, int32_t sock, uint8_t listener)
            !atomic_compare_exchange_weak_explicit(&server->accepted_most, &most, now,
                                                   memory_order_relaxed, memory_order_relaxed)) {
     }
-    conn_opened(conn);
+    conn_opened(conn, admit_number(worker, accept));
 }
 
 void listener_completed(struct worker *worker, const struct io_completion *done)
 {
     BERTH_ASSERT(worker->accepts_in_flight > 0);
+    uint32_t accept = io_token_slot(done->token);
     worker->accepts_in_flight--;
+    worker->accepts_busy &= ~(1u << accept);
     if (done->result >= 0) {
-        opened(worker, done->result, done->listener);
+        opened(worker, done->result, done->listener, accept);
         admit_fill(worker);
         return;
     }
     worker->permits++;
     if (done->result != -ECANCELED) {
-        RECORD(worker, NULL, ACCEPT_FAILED, 0, -done->result);
+        RECORD(worker, NULL, ACCEPT_FAILED, admit_number(worker, accept), -done->result);
     }
     switch (-done->result) {
     case ECANCELED:
