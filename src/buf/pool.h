@@ -35,7 +35,7 @@ struct pool {
     struct pool_piece *ready[POOL_ORDERS];
     uint16_t ready_count[POOL_ORDERS];
     size_t used;   /* bytes of pieces that are out */
-    size_t chains; /* of these, in output chains: kept by chain.c */
+    size_t chains; /* of these, for output chains: kept by chain.c and nodes.c */
     size_t used_most;
 };
 
