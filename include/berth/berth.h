@@ -9,7 +9,8 @@
  *   5  inside a callback   reply, send, close, and what a connection knows about itself
  *   6  beyond a callback   keep a message and answer it later, from any thread
  *   7  from any thread     close, pause, send to and visit connections
- *   8  watching            the memory plan, the counters, events and the flight recorder
+ *   8  one to many         named groups, and everybody
+ *   9  watching            the memory plan, the counters, events and the flight recorder
  *
  * THE LAWS
  *
@@ -85,7 +86,9 @@ struct berth_conn; /* an open connection; a pointer to one is valid from on_open
     X(BERTH_REASON_MESSAGE_SLOW, 11, "a message took too long from its first byte to its last")    \
     X(BERTH_REASON_RECEIVE_IDLE, 12, "nothing was received for too long")                          \
     X(BERTH_REASON_SEND_IDLE, 13, "nothing was sent for too long")                                 \
-    X(BERTH_REASON_SEND_STALLED, 14, "the peer took nothing of what waits to be sent for too long")
+    X(BERTH_REASON_SEND_STALLED, 14,                                                               \
+      "the peer took nothing of what waits to be sent for too long")                               \
+    X(BERTH_REASON_SLOW, 15, "it read too slowly for what its group was sent")
 
 enum berth_reason {
 #define BERTH_REASON_ENUM(name, value, text) name = (value),
@@ -461,6 +464,67 @@ int berth_server_listening(struct berth_server *server, bool on, struct berth_er
 int berth_visit(struct berth_server *server, void (*each)(struct berth_conn *conn, void *context),
                 void (*done)(void *context), void *context);
 
+/* ===================================================================================== one to many
+ *
+ * A payload for many is framed once for each framing in use among those who get it, and the queues
+ * of all of them refer to the same bytes. What one thread sends to a group arrives at each member
+ * in that order, at a frame boundary, behind what was queued before. The bytes come from post_bytes
+ * and go back there when the last connection has sent them.
+ */
+
+/* What becomes of a member that is slow: more than send_high_bytes wait on it when a payload comes,
+ * and it stays slow until no more than send_low_bytes do. (It counts as slow too when the payload
+ * does not fit below send_max_bytes, or the pool has no room for the reference.) */
+enum berth_slow {
+    BERTH_SLOW_PAUSE = 1,  /* it misses what comes while it is slow */
+    BERTH_SLOW_LATEST = 2, /* only the newest payload waits for it, and is queued afterwards */
+    BERTH_SLOW_CLOSE = 3,  /* it is cut, with BERTH_REASON_SLOW */
+};
+
+/* The most bytes of a group's name. */
+#define BERTH_GROUP_NAME_BYTES_MAX 63
+
+/* The first so many different framings of a server can carry shared payloads. */
+#define BERTH_GROUP_FRAMINGS_MAX 16
+
+struct berth_group;
+
+struct berth_group_options {
+    const char *name; /* 1 to 63 bytes, unlike any other of the server; borrowed */
+    enum berth_slow slow;
+};
+
+/* Makes a group without members. It lives as long as the server; *out is set only on success. Any
+ * thread, also before start. BERTH_E_INVALID (error->setting: name, slow), BERTH_E_MEMORY. */
+int berth_group_create(struct berth_server *server, const struct berth_group_options *options,
+                       struct berth_group **out, struct berth_error *error);
+
+/* The group of this name, or NULL. Any thread. Borrows name. */
+struct berth_group *berth_group_find(struct berth_server *server, const char *name);
+
+/* Makes the connection a member, which gets what is sent from now on; nothing if it is one. On the
+ * connection's worker. A connection leaves all its groups when it begins to close.
+ * BERTH_E_CLOSED, BERTH_E_MEMORY (pool_bytes), BERTH_E_UNSUPPORTED (its framing is beyond the first
+ * BERTH_GROUP_FRAMINGS_MAX). */
+int berth_group_join(struct berth_group *group, struct berth_conn *conn);
+
+/* Ends a membership; nothing if there is none. What is queued already is still sent. On the
+ * connection's worker. */
+void berth_group_leave(struct berth_group *group, struct berth_conn *conn);
+
+/* Members now, over all workers. Any thread. */
+uint64_t berth_group_members(const struct berth_group *group);
+
+/* Sends `size` bytes as one message to every member; copies. Workers queue it in a later turn. A
+ * member whose framing cannot carry it gets nothing, and is counted (group_unfit).
+ * BERTH_E_TOO_LARGE, BERTH_E_FRAME: no framing of this server can. BERTH_E_WOULD_EXCEED: it does
+ * not fit into post_bytes now; nobody gets it. Any thread. */
+int berth_group_send(struct berth_group *group, const void *data, size_t size);
+
+/* The same to every connection that is open when its worker comes to it. Any thread. */
+int berth_broadcast(struct berth_server *server, const void *data, size_t size,
+                    enum berth_slow slow);
+
 /* =========================================================================================
  * watching */
 
@@ -508,7 +572,13 @@ void berth_plan(const struct berth_server *server, struct berth_plan *out);
     X(messages_kept, "messages kept beyond their callback")                                        \
     X(window_pauses, "times that a connection was not read because too much was unanswered")       \
     X(sends_dropped, "messages from other threads that came too late for their connection")        \
-    X(stale_completions, "completions of connections that had ended, dropped")
+    X(stale_completions, "completions of connections that had ended, dropped")                     \
+    X(group_encodings, "shared payloads framed, once a framing")                                   \
+    X(group_deliveries, "shared payloads queued to a connection")                                  \
+    X(group_skipped, "shared payloads that a slow connection missed")                              \
+    X(group_replaced, "shared payloads that waited for a slow connection until a newer one came")  \
+    X(group_closed, "connections closed for being slow")                                           \
+    X(group_unfit, "shared payloads that a connection's framing could not carry")
 
 struct berth_stats {
     uint64_t connections_open; /* now, accepted and outgoing */

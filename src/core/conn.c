@@ -30,6 +30,12 @@ static const uint8_t state_next[CONN_STATES] = {
 void conn_move(struct berth_conn *conn, enum conn_state to)
 {
     BERTH_ASSERT((state_next[conn->state] & BIT(to)) != 0);
+    if (conn->state == CONN_OPEN) {
+        group_conn_over(conn);
+    }
+    if (to == CONN_OPEN) {
+        group_conn_opened(conn);
+    }
     conn->state = (uint8_t)to;
 }
 
@@ -64,6 +70,7 @@ void conn_give(struct berth_conn *conn)
     BERTH_ASSERT(conn->input == NULL);
     BERTH_ASSERT(conn->out.first == NULL);
     BERTH_ASSERT(conn->window_last == NULL);
+    BERTH_ASSERT(conn->members == NULL);
     BERTH_ASSERT(!link_is_in(&conn->attend));
     BERTH_ASSERT(!link_is_in(&conn->parked));
     BERTH_ASSERT(!link_is_in(&conn->held));

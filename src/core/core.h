@@ -20,6 +20,7 @@
 #include "base/list.h"
 #include "base/thread.h"
 #include "buf/chain.h"
+#include "buf/nodes.h"
 #include "buf/pool.h"
 #include "core/record.h"
 #include "ds/mailbox.h"
@@ -45,6 +46,9 @@
 #define REFUSALS_KEPT 256
 
 #define NO_PLAN UINT32_MAX
+
+/* Of the table that finds a group by its name: short chains for thousands of groups. */
+#define GROUP_BUCKETS 256
 
 /* A program may connect anew in on_close, when the old connection still has its slot and plan. */
 #define SPARE_PLANS 1
@@ -128,9 +132,10 @@ struct berth_conn {
     uint32_t plan;    /* outgoing: index in worker.plans, else NO_PLAN */
     uint32_t refused; /* number of the refusal's account + 1, or 0: see close.c */
 
-    struct link attend; /* in worker.attend: something to do at the end of the turn */
-    struct link parked; /* in worker.parked: waits for a receive buffer */
-    struct link held;   /* in worker.again, worker.short_of or worker.kept_full */
+    struct link attend;     /* in worker.attend: something to do at the end of the turn */
+    struct link parked;     /* in worker.parked: waits for a receive buffer */
+    struct link held;       /* in worker.again, worker.short_of or worker.kept_full */
+    struct member *members; /* its places in groups: group.h */
     void *user;
 
     /* deadline.c: when things happened, in the low 32 bits of worker.now_ms; in the timer's line */
@@ -144,6 +149,9 @@ struct berth_conn {
 /* "Idle connection: one slot of at most 256 bytes" (design). */
 _Static_assert(sizeof(struct berth_conn) <= 256, "a slot must stay within four cache lines");
 
+/* The number of a framing beyond BERTH_GROUP_FRAMINGS_MAX. */
+#define FRAMING_NONE UINT8_MAX
+
 /* A protocol as core uses it: a copy, with what can be known once known once. */
 enum fast_header { FAST_NONE, FAST_LITTLE_32, FAST_BIG_32 };
 
@@ -151,6 +159,7 @@ struct speaker {
     const struct berth_protocol *given; /* to find it again */
     struct berth_protocol protocol;
     enum fast_header fast;
+    uint8_t framing; /* its number in server.framings, or FRAMING_NONE */
     struct speaker *next;
 };
 
@@ -231,6 +240,12 @@ struct worker {
 
     uint64_t kept_bytes; /* of pieces of the pool that kept messages hold */
 
+    /* groups: group.h */
+    struct nodes deliveries;
+    struct nodes memberships;
+    struct list starved;                                 /* members that wait for a node */
+    _Atomic uint32_t speaking[BERTH_GROUP_FRAMINGS_MAX]; /* open connections of each framing */
+
     struct berth_conn *conns;
     struct slots slots;
     uint32_t slots_high; /* slots from here on were never used */
@@ -278,7 +293,7 @@ struct worker {
 };
 
 /* What a letter is embedded in: mail.kind. */
-enum mail_kind { MAIL_CONN = 1, MAIL_KEPT, MAIL_SEND, MAIL_VISIT };
+enum mail_kind { MAIL_CONN = 1, MAIL_KEPT, MAIL_SEND, MAIL_VISIT, MAIL_SHARE };
 
 /* What a timer is embedded in: wheel_timer.kind. */
 enum timer_kind { TIMER_CONN = 1, TIMER_ACCEPT, TIMER_STOP, TIMER_SPACE };
@@ -320,10 +335,15 @@ struct berth_server {
     const struct speaker *listener_speakers[IO_LISTENERS_MAX];
     uint32_t listeners_count;
 
+    /* The different framings of the speakers. Those below the count do not change any more. */
+    const struct berth_framing *framings[BERTH_GROUP_FRAMINGS_MAX];
+    _Atomic uint32_t framings_count;
+    _Atomic(struct berth_group *) groups[GROUP_BUCKETS]; /* by name: group.c */
+
     struct worker *workers; /* config.workers of them */
     struct post post;
     struct speaker *speakers;
-    pthread_mutex_t lock;     /* of speakers and of listening */
+    pthread_mutex_t lock;     /* of speakers, framings, groups and listening */
     struct latch opened;      /* workers that have opened their io, or failed to */
     struct latch go;          /* 1 when all have: serve, or end if start_result is a failure */
     struct latch ended;       /* workers that have ended */
@@ -491,6 +511,21 @@ void dispatch_resume_waiting(struct worker *worker);
 void send_flush(struct berth_conn *conn);
 void send_completed(struct berth_conn *conn, int32_t result);
 void send_drained(struct berth_conn *conn);
+
+/* group.c */
+void groups_init(struct worker *worker);
+void groups_fini(struct worker *worker);
+void groups_destroy(struct berth_server *server);
+void group_conn_opened(struct berth_conn *conn);
+void group_conn_over(struct berth_conn *conn);
+
+/* payload.c */
+uint8_t framing_number(struct berth_server *server, const struct berth_framing *framing);
+
+/* deliver.c */
+void deliver_mail(struct worker *worker, struct mail *mail);
+void deliver_drained(struct berth_conn *conn);
+void deliver_starved(struct worker *worker);
 
 /* close.c */
 void close_begin(struct berth_conn *conn, enum berth_reason reason, int system);

@@ -332,6 +332,9 @@ void remote_mail(struct worker *worker, struct mail *first)
         case MAIL_VISIT:
             visit_arrived(worker, mail);
             break;
+        case MAIL_SHARE:
+            deliver_mail(worker, mail);
+            break;
         }
     }
 }

@@ -210,6 +210,9 @@ void send_completed(struct berth_conn *conn, int32_t result)
     if (conn->state == CONN_DRAINING) {
         close_progress(conn);
     }
+    if (BERTH_UNLIKELY(conn->members != NULL)) {
+        deliver_drained(conn);
+    }
     if (conn->out.bytes > 0 || conn->state == CONN_DRAINING) {
         attend(conn);
     }

@@ -75,6 +75,7 @@ const struct speaker *speaker_of(struct berth_server *server, const struct berth
             speaker->given = protocol;
             speaker->protocol = *protocol;
             speaker->fast = fast_header_of(&protocol->framing);
+            speaker->framing = framing_number(server, &speaker->protocol.framing);
             speaker->next = server->speakers;
             server->speakers = speaker;
         }
@@ -364,6 +365,7 @@ void berth_server_destroy(struct berth_server *server)
         server->speakers = speaker->next;
         free(speaker);
     }
+    groups_destroy(server);
     latch_fini(&server->opened);
     latch_fini(&server->go);
     latch_fini(&server->ended);

@@ -68,6 +68,7 @@ int worker_create(struct worker *worker, struct berth_server *server, uint32_t i
     worker->accept_timer.kind = TIMER_ACCEPT;
     worker->stop_timer.kind = TIMER_STOP;
     list_init(&worker->kept_full);
+    list_init(&worker->starved);
     worker->space_timer.kind = TIMER_SPACE;
     return BERTH_OK;
 }
@@ -97,6 +98,7 @@ int worker_open(struct worker *worker)
     pool_init(&worker->pool, worker->block + layout->pool_at, layout->pool_bytes,
               worker->block + layout->account_at);
     deadline_clock(worker, io_now(worker->io));
+    groups_init(worker);
     wheel_init(&worker->wheel, worker->now_ns);
     atomic_store(&worker->wake, worker->io);
     connect_begin_all(worker);
@@ -106,6 +108,7 @@ int worker_open(struct worker *worker)
 void worker_close(struct worker *worker)
 {
     remote_end(worker);
+    groups_fini(worker);
     BERTH_ASSERT(worker->pool.used == worker->kept_bytes); /* the program may still hold those */
     atomic_store(&worker->wake, NULL);
     while (atomic_load(&worker->wakers) > 0) { /* somebody is at it; it takes one write */
@@ -380,6 +383,9 @@ bool worker_turn(struct worker *worker, bool wait)
     listening_look(worker);
     for (uint32_t left = worker->attend.count; left > 0 && worker->attend.count > 0; left--) {
         close_step(LIST_ENTRY(list_take(&worker->attend), struct berth_conn, attend));
+    }
+    if (worker->starved.count > 0) {
+        deliver_starved(worker);
     }
     publish(worker);
     bool ended = look_for_end(worker);

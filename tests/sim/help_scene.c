@@ -67,6 +67,11 @@ void scene_start_in(struct sim_world *world)
     if (berth_listen(scene.server, &listen, &scene.address, &error) != BERTH_OK) {
         fail_msg("%s", error.text);
     }
+    listen.protocol = scene.second;
+    if (scene.second != NULL &&
+        berth_listen(scene.server, &listen, &scene.second_address, &error) != BERTH_OK) {
+        fail_msg("%s", error.text);
+    }
     assert_int_equal(server_start_stepped(scene.server), 0);
     scene.worker = &scene.server->workers[0];
 }
@@ -120,11 +125,16 @@ uint32_t scene_state(uint32_t actor)
 
 uint32_t scene_arrive(bool reads)
 {
+    return scene_arrive_at(&scene.address, reads);
+}
+
+uint32_t scene_arrive_at(const struct berth_address *address, bool reads)
+{
     uint32_t number = scene.actors_count++;
     struct actor *actor = &scene.actors[number];
     *actor = (struct actor){.got = malloc(SCENE_ROOM), .reads = reads};
     assert_non_null(actor->got);
-    actor->end = sim_peer_connect(scene.world, &scene.address);
+    actor->end = sim_peer_connect(scene.world, address);
     SCENE_UNTIL((scene_state(number) & SIM_PEER_CONNECTED) != 0 && scene.opens > number);
     return number;
 }

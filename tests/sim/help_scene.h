@@ -27,6 +27,8 @@ struct scene {
     struct berth_server *server;
     struct worker *worker;
     struct berth_address address;
+    const struct berth_protocol *second; /* NULL, or what is spoken at the second address */
+    struct berth_address second_address;
     struct actor actors[SCENE_ACTORS_MAX];
     uint32_t actors_count;
     bool over; /* the worker has ended */
@@ -67,6 +69,7 @@ void scene_turn(void);
 uint32_t scene_state(uint32_t actor);
 /* A new actor, once it is connected and the server has opened it. Returns its number. */
 uint32_t scene_arrive(bool reads);
+uint32_t scene_arrive_at(const struct berth_address *address, bool reads);
 /* Writes all of it, however many turns that takes. */
 void scene_say(uint32_t actor, const void *bytes, uint32_t count);
 /* The same, and waits until the server has received it. */
