@@ -13,7 +13,7 @@
  * own numbers, and from CAUSE_WRONG on berthload's. */
 enum cause {
     CAUSE_NONE = 0,
-    CAUSE_LIBRARY_LAST = BERTH_REASON_SYSTEM,
+    CAUSE_LIBRARY_LAST = BERTH_REASON_SLOW,
     CAUSE_WRONG,
     CAUSE_SEND,
     CAUSE_SIGNAL,

@@ -41,7 +41,8 @@ struct payload {
     struct share shares[];
 };
 
-/* One payload in one connection's chain: a node of worker.deliveries. */
+/* One payload in one connection's chain: a node of worker.deliveries. Small payloads are referred
+ * to as well: an idle connection's only slab would be ten times as large as this. */
 struct delivery {
     struct slab_ref ref;
     struct share *share;
@@ -62,6 +63,10 @@ struct member {
     uint64_t joined;        /* the number of the first payload that is for it */
     bool slow;
 };
+
+/* As berth.h says. */
+_Static_assert(sizeof(struct delivery) == 48, "a reference's bytes");
+_Static_assert(sizeof(struct member) == 80, "a membership's bytes");
 
 /* The members of a group on one worker. Only that worker writes. */
 struct part {

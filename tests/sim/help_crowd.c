@@ -9,6 +9,8 @@
 struct berth_group *crowd_groups[CROWD_GROUPS];
 berth_handle crowd_handles[SCENE_ACTORS_MAX];
 
+struct berth_kept *crowd_kept;
+
 static uint32_t numbers[CROWD_GROUPS + 1]; /* sent so far; the last is of broadcasts */
 
 struct berth_stats crowd_stats(void)
@@ -29,7 +31,10 @@ static void obey(struct berth_conn *conn, const struct berth_message *message)
     scene.messages++;
     assert_int_equal(message->size, 2);
     struct berth_group *group = crowd_groups[message->data[1] - 'A'];
-    if (message->data[0] == 's') {
+    if (message->data[0] == 'k') {
+        crowd_kept = berth_keep(conn, message, 2, NULL);
+        assert_non_null(crowd_kept);
+    } else if (message->data[0] == 's') {
         crowd_send((char)message->data[1]);
         assert_int_equal(berth_group_join(group, conn), BERTH_OK);
         crowd_send((char)message->data[1]);

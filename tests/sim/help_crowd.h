@@ -2,8 +2,8 @@
  * (help_crowd.c).
  *
  * Clients steer the server: "j" and a group's letter joins, "l" leaves, "s" sends, joins and sends
- * again. A payload is its group's letter ('*' for broadcasts), a number of 4 bytes that rises, and
- * filler.
+ * again, "k" is kept. A payload is its group's letter ('*' for broadcasts), a number of 4 bytes
+ * that rises, and filler.
  */
 #ifndef BERTH_TESTS_SIM_HELP_CROWD_H
 #define BERTH_TESTS_SIM_HELP_CROWD_H
@@ -22,6 +22,9 @@
 extern struct berth_group *crowd_groups[CROWD_GROUPS];
 /* Of the connections, in the order in which they came. */
 extern berth_handle crowd_handles[SCENE_ACTORS_MAX];
+
+/* The message that was kept last. */
+extern struct berth_kept *crowd_kept;
 
 /* scene_set_up, with callbacks that obey, and marks at 5, 10 and 20 frames. */
 void crowd_set_up(void);

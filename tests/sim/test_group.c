@@ -200,6 +200,23 @@ static void groups_are_refused_by_field(void **state)
     crowd_tear_down();
 }
 
+/* A payload does not wait for answers that the connection owes. */
+static void a_payload_overtakes_late_replies(void **state)
+{
+    (void)state;
+    crowd_set_up();
+    crowd_start(21, NULL);
+    uint32_t actor = crowd_arrive('A', true);
+    crowd_command(actor, 'k', 'A');
+    crowd_send('A');
+    SCENE_UNTIL(scene.actors[actor].got_bytes == FRAME);
+    crowd_check(actor, 0, 'A', 0);
+    assert_int_equal(berth_kept_reply(crowd_kept, "ok", 2), BERTH_OK);
+    SCENE_UNTIL(scene.actors[actor].got_bytes == FRAME + 6);
+    assert_memory_equal(scene.actors[actor].got + FRAME, "\2\0\0\0ok", 6);
+    crowd_tear_down();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +227,7 @@ int main(void)
         cmocka_unit_test(a_payload_that_no_framing_carries_is_refused),
         cmocka_unit_test(posts_that_are_full_refuse),
         cmocka_unit_test(groups_are_refused_by_field),
+        cmocka_unit_test(a_payload_overtakes_late_replies),
     };
     return cmocka_run_group_tests_name("sim.group", tests, NULL, NULL);
 }
