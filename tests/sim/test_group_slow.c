@@ -100,6 +100,26 @@ static void the_latest_waits_for_the_slow(void **state)
     crowd_tear_down();
 }
 
+/* One that would lead above send_max_bytes finds even a member slow that is below the mark. */
+static void what_does_not_fit_finds_them_slow(void **state)
+{
+    (void)state;
+    static const uint8_t large[15 * FRAME];
+    send_to_slow_and_fast('A', 8 + 1000 / FRAME);
+    struct berth_conn *slow = crowd_conn(0);
+    assert_true(slow->out.bytes > scene.config.send_max_bytes - sizeof large);
+    assert_true(slow->out.bytes <= scene.config.send_high_bytes);
+    assert_int_equal(crowd_stats().group_skipped, 0);
+    uint32_t before = scene.actors[1].got_bytes;
+    assert_int_equal(berth_group_send(crowd_groups[0], large, sizeof large), BERTH_OK);
+    SCENE_UNTIL(scene.actors[1].got_bytes == before + 4 + sizeof large);
+    assert_int_equal(crowd_stats().group_skipped, 1);
+    static const uint8_t too_large[20 * FRAME];
+    assert_int_equal(berth_group_send(crowd_groups[0], too_large, sizeof too_large),
+                     BERTH_E_TOO_LARGE);
+    crowd_tear_down();
+}
+
 static void the_slow_are_closed(void **state)
 {
     (void)state;
@@ -206,6 +226,16 @@ static void without_nodes_the_latest_waits_and_others_miss_it(void **state)
     SCENE_UNTIL(scene.actors[latest].got_bytes == FRAME);
     crowd_check(latest, 0, 'B', 1);
     assert_int_equal(scene.worker->starved.count, 0);
+    hoard_the_pool();
+    crowd_send('B');
+    crowd_turns(20);
+    release_the_pool();
+    crowd_send('B'); /* there is a node for it, but it comes instead of what waits, not before */
+    SCENE_UNTIL(scene.actors[latest].got_bytes == 2 * FRAME);
+    crowd_turns(100);
+    assert_int_equal(scene.actors[latest].got_bytes, 2 * FRAME);
+    crowd_check(latest, 1, 'B', 3);
+    assert_int_equal(crowd_stats().group_replaced, 2);
     crowd_send('A');
     SCENE_UNTIL(scene.actors[pauses].got_bytes == FRAME);
     crowd_check(pauses, 0, 'A', 1);
@@ -251,6 +281,7 @@ int main(void)
         cmocka_unit_test(the_slow_miss_what_comes_while_they_are),
         cmocka_unit_test(slow_until_the_low_mark),
         cmocka_unit_test(the_latest_waits_for_the_slow),
+        cmocka_unit_test(what_does_not_fit_finds_them_slow),
         cmocka_unit_test(the_slow_are_closed),
         cmocka_unit_test(broadcasts_know_the_slow),
         cmocka_unit_test(without_nodes_the_latest_waits_and_others_miss_it),
