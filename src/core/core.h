@@ -243,7 +243,9 @@ struct worker {
     /* groups: group.h */
     struct nodes deliveries;
     struct nodes memberships;
-    struct list starved;                                 /* members that wait for a node */
+    struct list starved;       /* members that wait for a node */
+    struct mail *shares_first; /* shares that came and are not handed out yet, linked */
+    struct mail *shares_last;
     _Atomic uint32_t speaking[BERTH_GROUP_FRAMINGS_MAX]; /* open connections of each framing */
 
     struct berth_conn *conns;
@@ -524,6 +526,8 @@ uint8_t framing_number(struct berth_server *server, const struct berth_framing *
 
 /* deliver.c */
 void deliver_mail(struct worker *worker, struct mail *mail);
+void deliver_turn(struct worker *worker);
+void deliver_all(struct worker *worker);
 void deliver_drained(struct berth_conn *conn);
 void deliver_starved(struct worker *worker);
 

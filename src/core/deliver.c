@@ -1,6 +1,7 @@
 /* Delivering: from a worker's share of a payload into the chains of its receivers.
  *
- * A payload is a letter like any other. For each receiver a node refers the connection's chain to
+ * A payload is a letter like any other; a turn hands out so many of those that came, and the rest
+ * waits for the next. For each receiver a node refers the connection's chain to
  * the payload's bytes in its framing; the node goes back when they are sent or dropped. A receiver
  * that is slow, or for whom there is no node, is dealt with as the policy says; what is to wait for
  * it waits in its membership: one payload at most, queued when a send's completion leaves the queue
@@ -148,6 +149,10 @@ static void offer(struct berth_conn *conn, struct member *member, struct share *
     }
 }
 
+/* Offers made in one turn, before the share that exceeds it: some hundred microseconds. A flood of
+ * payloads must not keep the worker from its other work. */
+#define OFFERS_PER_TURN 4096
+
 static void deliver_to_group(struct worker *worker, struct share *share)
 {
     const struct payload *payload = share->payload;
@@ -172,12 +177,14 @@ static void deliver_to_all(struct worker *worker, struct share *share)
     }
 }
 
-/* A payload has come. */
-void deliver_mail(struct worker *worker, struct mail *mail)
+/* Hands the oldest share out. Returns how many were looked at for it. */
+static uint32_t deliver_first(struct worker *worker)
 {
-    struct share *share = LIST_ENTRY(mail, struct share, mail);
+    struct share *share = LIST_ENTRY(worker->shares_first, struct share, mail);
     const struct payload *payload = share->payload;
-    BERTH_ASSERT(share->worker == worker);
+    worker->shares_first = share->mail.next;
+    uint32_t looked = payload->group == NULL ? worker->slots_high
+                                             : payload->group->parts[worker->index].members.count;
     if (share == payload->shares) { /* one worker counts for all */
         STAT_ADD(worker, group_encodings, payload->encodings_count);
     }
@@ -188,6 +195,37 @@ void deliver_mail(struct worker *worker, struct mail *mail)
         deliver_to_all(worker, share);
     }
     share_drop(share);
+    return looked + 1; /* an empty group is looked at too */
+}
+
+/* A payload has come. It is handed out behind those that came before it. */
+void deliver_mail(struct worker *worker, struct mail *mail)
+{
+    BERTH_ASSERT(LIST_ENTRY(mail, struct share, mail)->worker == worker);
+    mail->next = NULL;
+    if (worker->shares_first == NULL) {
+        worker->shares_first = mail;
+    } else {
+        worker->shares_last->next = mail;
+    }
+    worker->shares_last = mail;
+}
+
+/* What one turn hands out. */
+void deliver_turn(struct worker *worker)
+{
+    uint32_t offers = 0;
+    while (worker->shares_first != NULL && offers < OFFERS_PER_TURN) {
+        offers += deliver_first(worker);
+    }
+}
+
+/* Hands out all there is. */
+void deliver_all(struct worker *worker)
+{
+    while (worker->shares_first != NULL) {
+        (void)deliver_first(worker);
+    }
 }
 
 /* A send was completed: payloads that waited for that may go now. */

@@ -130,6 +130,7 @@ void groups_init(struct worker *worker)
 
 void groups_fini(struct worker *worker)
 {
+    deliver_all(worker); /* to nobody: what came too late */
     BERTH_ASSERT(worker->starved.count == 0);
     nodes_fini(&worker->deliveries);
     nodes_fini(&worker->memberships);

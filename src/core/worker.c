@@ -248,7 +248,7 @@ static void look_for_quiet(struct worker *worker, uint32_t completions)
     if (!looks_for_more(worker)) {
         return;
     }
-    bool busy = completions > 0 || worker->parked.count > 0;
+    bool busy = completions > 0 || worker->parked.count > 0 || worker->shares_first != NULL;
     if (busy && ++worker->busy_turns < BUSY_TURNS_MAX) {
         return;
     }
@@ -354,8 +354,8 @@ bool worker_turn(struct worker *worker, bool wait)
     current_worker = worker;
     bool receivable = worker->parked.count > 0 && io_leases_free(worker->io) > 0;
     bool busy = receivable || worker->again.count > 0 || worker->attend.count > 0 ||
-                memory_was_freed(worker) || looks_for_more(worker) || stop_unseen(worker) ||
-                worker->settle_turns > 0 || !wait;
+                worker->shares_first != NULL || memory_was_freed(worker) ||
+                looks_for_more(worker) || stop_unseen(worker) || worker->settle_turns > 0 || !wait;
     uint64_t deadline = busy ? 0 : sleep_until(worker);
     uint32_t count = io_reap(worker->io, worker->completions, TURN_COMPLETIONS, deadline);
     atomic_store_explicit(&worker->sleeps, false, memory_order_relaxed);
@@ -365,6 +365,7 @@ bool worker_turn(struct worker *worker, bool wait)
     worker->watched = atomic_load_explicit(&worker->server->watch, memory_order_relaxed);
     look_for_stop(worker);
     remote_mail(worker, mailbox_take(&worker->mailbox));
+    deliver_turn(worker);
     keep_resume_waiting(worker);
     dispatch_resume_waiting(worker);
     worker->used_seen = worker->pool.used;

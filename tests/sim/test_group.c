@@ -200,6 +200,36 @@ static void groups_are_refused_by_field(void **state)
     crowd_tear_down();
 }
 
+/* A flood of payloads is worked on in shares of a turn, in order, and the worker sleeps when it is
+ * through. */
+static void a_flood_does_not_take_the_whole_turn(void **state)
+{
+    (void)state;
+    enum { FLOOD = 3000, MEMBERS = 4, MOST = 4096 };
+    crowd_set_up();
+    crowd_start(22, NULL);
+    for (unsigned i = 0; i < MEMBERS; i++) {
+        (void)crowd_arrive('A', true);
+    }
+    for (unsigned i = 0; i < FLOOD; i++) {
+        crowd_send('A');
+    }
+    uint64_t before = 0;
+    uint32_t busy = 0;
+    while (before < FLOOD * MEMBERS) {
+        scene_turn();
+        struct berth_stats stats = crowd_stats();
+        uint64_t after = stats.group_deliveries + stats.group_skipped;
+        assert_in_range(after - before, 0, MOST);
+        busy += after > before ? 1 : 0;
+        before = after;
+    }
+    assert_in_range(busy, 3, 4);
+    SCENE_UNTIL(sim_world_idle(scene.world));
+    assert_int_equal(scene.server->post.pool.used, 0);
+    crowd_tear_down();
+}
+
 /* A payload does not wait for answers that the connection owes. */
 static void a_payload_overtakes_late_replies(void **state)
 {
@@ -227,6 +257,7 @@ int main(void)
         cmocka_unit_test(a_payload_that_no_framing_carries_is_refused),
         cmocka_unit_test(posts_that_are_full_refuse),
         cmocka_unit_test(groups_are_refused_by_field),
+        cmocka_unit_test(a_flood_does_not_take_the_whole_turn),
         cmocka_unit_test(a_payload_overtakes_late_replies),
     };
     return cmocka_run_group_tests_name("sim.group", tests, NULL, NULL);

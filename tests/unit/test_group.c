@@ -16,7 +16,7 @@
 
 #define CLIENTS 300
 #define SENDERS 4
-#define EACH    60
+#define EACH    150
 #define PAYLOAD 12 /* a sender, a number, and the sender again */
 #define FRAME   (4 + PAYLOAD)
 
