@@ -49,6 +49,7 @@ static bool queue(struct berth_conn *conn, struct share *share)
                 payload->encodings[framing].size, delivery_gone);
     worker->messages_out++;
     STAT_ADD(worker, group_deliveries, 1);
+    WATCH(worker, conn, QUEUED, 1, payload->encodings[framing].size);
     attend(conn);
     return true;
 }
