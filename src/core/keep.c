@@ -230,18 +230,18 @@ static int let_go(struct kept *kept)
     return live && taken ? BERTH_OK : BERTH_E_STALE;
 }
 
-int berth_kept_reply(struct berth_kept *open, const void *data, size_t size)
+int berth_kept_reply(struct berth_kept *kept, const void *data, size_t size)
 {
-    struct kept *kept = (struct kept *)(void *)open;
-    const struct berth_framing *framing = &kept->speaker->protocol.framing;
-    if (size > open->reply_bytes) {
+    struct kept *own = (struct kept *)(void *)kept;
+    const struct berth_framing *framing = &own->speaker->protocol.framing;
+    if (size > kept->reply_bytes) {
         return BERTH_E_TOO_LARGE;
     }
-    if (size > 0 && data != open->reply) {
-        memmove(open->reply, data, size);
+    if (size > 0 && data != kept->reply) {
+        memmove(kept->reply, data, size);
     }
     uint8_t header[BERTH_HEADER_BYTES_MAX];
-    int result = berth_frame_message_check(framing, open->reply, (uint32_t)size);
+    int result = berth_frame_message_check(framing, kept->reply, (uint32_t)size);
     if (result == BERTH_OK) {
         result = berth_frame_header(framing, (uint32_t)size, header);
     }
@@ -253,16 +253,16 @@ int berth_kept_reply(struct berth_kept *open, const void *data, size_t size)
     if (frame_bytes == 0) {
         return BERTH_E_FRAME; /* nothing would be on the wire */
     }
-    kept->frame = open->reply - result;
-    kept->frame_bytes = frame_bytes;
-    memcpy(kept->frame, header, (size_t)result);
-    memcpy(open->reply + size, framing->delimiter, trailer);
-    return let_go(kept);
+    own->frame = kept->reply - result;
+    own->frame_bytes = frame_bytes;
+    memcpy(own->frame, header, (size_t)result);
+    memcpy(kept->reply + size, framing->delimiter, trailer);
+    return let_go(own);
 }
 
-void berth_kept_release(struct berth_kept *open)
+void berth_kept_release(struct berth_kept *kept)
 {
-    (void)let_go((struct kept *)(void *)open);
+    (void)let_go((struct kept *)(void *)kept);
 }
 
 /* --------------------------------------------------------------------------- back on the worker */
