@@ -21,9 +21,6 @@
 
 #define EXIT_REFUSED 2
 
-/* Replies to one turn's messages that may come on top of a full queue. */
-#define SEND_MAX_BYTES (8u << 20)
-
 #define STOP_LOOK_MS 20
 
 /* Five numbers of at most 20 digits, and the words between. */
@@ -57,12 +54,12 @@ static void print_summary(const struct berth_server *server)
     watch_line(ENTRY_SUMMARY, EVENT_STOPPED, text);
 }
 
-/* Names the option that set what the library refused. */
-static int report(const struct berth_error *error)
+/* Names the setting behind what the library refused. */
+static int report(const struct options *options, const struct berth_error *error)
 {
-    const char *option = options_name_of(error->setting);
-    if (option != NULL) {
-        fprintf(stderr, "berthd: --%s: %s\n", option, error->text);
+    char source[OPTIONS_WHY_BYTES];
+    if (options_source_of(options, error->setting, source, sizeof source) != NULL) {
+        fprintf(stderr, "berthd: %s: %s\n", source, error->text);
     } else {
         fprintf(stderr, "berthd: %s\n", error->text);
     }
@@ -104,13 +101,13 @@ static void configure(const struct options *options, struct berth_config *config
         config->receive_bytes = options->buffer_size;
         config->send_bytes = options->buffer_size;
     }
-    /* A full queue, the replies of a turn, and one reply of the largest size on top. */
-    uint64_t send_max = (uint64_t)SEND_MAX_BYTES + 2 * (uint64_t)options->max_message;
-    config->send_max_bytes = send_max < INT32_MAX ? (uint32_t)send_max : INT32_MAX;
-    /* Eight messages of the largest size in parts, with room to put them together. */
-    uint64_t pool = (uint64_t)options->max_message * 32;
-    uint64_t pool_default = UINT64_C(256) << 20;
-    config->pool_bytes = pool > pool_default ? pool : 0;
+    config->receive_buffers = options->receive_buffers;
+    config->send_high_bytes = options->send_high_bytes;
+    config->send_low_bytes = options->send_low_bytes;
+    config->send_max_bytes = options->send_max_bytes;
+    config->pool_bytes = options->pool_bytes;
+    config->linger_timeout_ms = options->linger_ms;
+    config->stop_timeout_ms = options->stop_timeout_ms;
 }
 
 static int listen_all(struct berth_server *server, const struct options *options,
@@ -120,7 +117,7 @@ static int listen_all(struct berth_server *server, const struct options *options
         struct berth_listen_options listen = {
             .address = options->listens[i],
             .protocol = protocol,
-            .backlog = options->backlog,
+            .backlog = (int)options->backlog,
         };
         struct berth_address bound;
         int result = berth_listen(server, &listen, &bound, error);
@@ -164,7 +161,7 @@ static int run(const struct options *options, const sigset_t *signals)
     echo_protocol(&echo, &options->framing, options->carries_id, &protocol);
     configure(options, &config);
     if (berth_server_create(&server, &config, &error) != BERTH_OK) {
-        return report(&error);
+        return report(options, &error);
     }
     print_plan(server);
     if (!watch_begin(&options->watch, server)) {
@@ -176,7 +173,7 @@ static int run(const struct options *options, const sigset_t *signals)
     }
     if (listen_all(server, options, &protocol, &error) != BERTH_OK ||
         berth_server_start(server, &error) != BERTH_OK) {
-        int status = report(&error);
+        int status = report(options, &error);
         watch_end();
         berth_server_destroy(server);
         return status;
@@ -190,7 +187,7 @@ static int run(const struct options *options, const sigset_t *signals)
 
 int main(int argc, char **argv)
 {
-    struct options options;
+    static struct options options; /* too large for comfort on a stack */
     switch (options_read(argc, argv, &options)) {
     case OPTIONS_DONE:
         return EXIT_SUCCESS;

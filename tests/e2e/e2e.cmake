@@ -8,7 +8,7 @@ if(E2E_NO_PYTEST OR NOT TARGET berthd OR NOT TARGET berthload)
   return()
 endif()
 
-set(E2E_WITHOUT_BACKEND options example)
+set(E2E_WITHOUT_BACKEND config options example)
 set(E2E_SERIAL descriptors slow_reader thousands full) # large, or measured in time
 set(E2E_SECONDS_thousands 60)
 set(E2E_SECONDS_full 600)

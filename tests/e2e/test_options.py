@@ -33,6 +33,13 @@ REFUSED = [
     (["--send-progress-timeout", ""], "--send-progress-timeout"),
     (["--max-connections"], "--max-connections"),
     (["stray"], "stray"),
+    (["--linger", "0"], "--linger"),
+    (["--stop-timeout", "never"], "--stop-timeout"),
+    (["--receive-buffers", "65"], "--receive-buffers"),
+    (["--pool", "4096"], "--pool"),
+    (["--send-high", "0"], "--send-high"),
+    (["--send-low", "300000"], "--send-low"),
+    (["--send-max", "1000"], "--send-max"),
 ]
 
 

@@ -16,6 +16,10 @@ foreach(part IN ITEMS answers console keepsake lines number questions) # of bert
 endforeach()
 set(FUZZ_SOURCES_keepsake ${FUZZ_SOURCES_answers})
 set(FUZZ_SOURCES_lines ${FUZZ_SOURCES_answers})
+set(FUZZ_SOURCES_config ${PROJECT_SOURCE_DIR}/apps/common/entry.c)
+foreach(part IN ITEMS config settings settle) # of berthd's settings
+  list(APPEND FUZZ_SOURCES_config ${PROJECT_SOURCE_DIR}/apps/berthd/${part}.c)
+endforeach()
 pkg_check_modules(INIH REQUIRED IMPORTED_TARGET inih)
 file(GLOB FUZZ_HELPERS CONFIGURE_DEPENDS ${FUZZ_FOLDER}/help_*.c)
 
