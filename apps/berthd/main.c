@@ -13,46 +13,16 @@
 #include <berth/berth.h>
 
 #include "dump.h"
-#include "echo.h"
+#include "handler.h"
 #include "log.h"
 #include "options.h"
-#include "session.h"
+#include "serving.h"
+#include "show.h"
 #include "watch.h"
 
 #define EXIT_REFUSED 2
 
 #define STOP_LOOK_MS 20
-
-/* Five numbers of at most 20 digits, and the words between. */
-#define SUMMARY_BYTES 256
-
-static void print_plan(const struct berth_server *server)
-{
-    struct berth_plan plan;
-    berth_plan(server, &plan);
-    printf("memory plan: %u workers on %s, each %u connections (%llu KiB), receive buffers %llu "
-           "KiB, replies and messages in parts %llu KiB, other %llu KiB; reserved in all %llu MiB, "
-           "used as needed\n",
-           plan.workers, plan.backend, plan.connections_per_worker,
-           (unsigned long long)plan.slots_bytes >> 10, (unsigned long long)plan.receive_bytes >> 10,
-           (unsigned long long)plan.pool_bytes >> 10, (unsigned long long)plan.other_bytes >> 10,
-           (unsigned long long)plan.reserved_bytes >> 20);
-}
-
-static void print_summary(const struct berth_server *server)
-{
-    struct berth_stats stats;
-    berth_server_stats(server, &stats);
-    char text[SUMMARY_BYTES];
-    snprintf(text, sizeof text,
-             "%llu connections served, at most %llu at once, %llu messages, %llu bytes received, "
-             "%llu bytes sent",
-             (unsigned long long)stats.accepted, (unsigned long long)stats.connections_most,
-             (unsigned long long)stats.messages_in, (unsigned long long)stats.bytes_in,
-             (unsigned long long)stats.bytes_out);
-    puts(text);
-    watch_line(ENTRY_SUMMARY, EVENT_STOPPED, text);
-}
 
 /* Names the setting behind what the library refused. */
 static int report(const struct options *options, const struct berth_error *error)
@@ -151,19 +121,22 @@ static void serve(struct berth_server *server, const sigset_t *signals)
     }
 }
 
-static int run(const struct options *options, const sigset_t *signals)
+/* A server with what stands behind its connections, from create to destroy. */
+static int run(const struct options *options, struct serving *serving, const sigset_t *signals)
 {
-    struct echo echo;
     struct berth_protocol protocol;
     struct berth_config config;
     struct berth_server *server = NULL;
     struct berth_error error;
-    echo_protocol(&echo, &options->framing, options->carries_id, &protocol);
+    serving_protocol(serving, &options->framing, &protocol);
+    protocol.on_messages = echo_messages;
     configure(options, &config);
     if (berth_server_create(&server, &config, &error) != BERTH_OK) {
         return report(options, &error);
     }
-    print_plan(server);
+    log_flush(); /* what it said about its backend comes first */
+    show_settings(options);
+    show_plan(server, serving);
     if (!watch_begin(&options->watch, server)) {
         berth_server_destroy(server);
         return EXIT_REFUSED;
@@ -179,7 +152,7 @@ static int run(const struct options *options, const sigset_t *signals)
         return status;
     }
     serve(server, signals);
-    print_summary(server);
+    show_end(server, serving);
     watch_end();
     berth_server_destroy(server);
     return EXIT_SUCCESS;
@@ -209,7 +182,15 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     raise_descriptor_limit(&options);
-    int status = run(&options, &signals);
+    struct serving serving;
+    int status = EXIT_FAILURE;
+    if (serving_init(&serving, &options)) {
+        status = run(&options, &serving, &signals);
+    } else {
+        fprintf(stderr, "berthd: --keep-data: no memory to keep %u messages of %llu bytes\n",
+                options.keep_data, (unsigned long long)options.keep_data_bytes);
+    }
+    serving_fini(&serving);
     log_end();
     return status;
 }

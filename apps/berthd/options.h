@@ -59,6 +59,8 @@ struct options {
     /* messages */
     const char *frame;
     uint32_t max_message; /* 0 until settled, if not given */
+    uint32_t first_transmission_id;
+    uint64_t first_session_id;
 
     struct watch_options watch;
 
@@ -69,6 +71,11 @@ struct options {
     uint32_t send_high_bytes;
     uint32_t send_low_bytes;
     uint32_t send_max_bytes;
+
+    /* answering and keeping */
+    uint32_t reply_every; /* a reply to every so many-th message of a connection; 0: to none */
+    uint32_t keep_data;   /* messages; 0: none is kept */
+    uint64_t keep_data_bytes;
 
     /* From the above, by options_settle. */
     struct berth_framing framing;

@@ -7,13 +7,18 @@
 
 #include <stdatomic.h>
 
-static _Atomic uint64_t last_id = SESSION_FIRST - 1;
+static _Atomic uint64_t next_id;
+
+void session_begin(uint64_t first_id)
+{
+    atomic_store_explicit(&next_id, first_id, memory_order_relaxed);
+}
 
 struct session *session_of(struct berth_conn *conn)
 {
     struct session *session = berth_conn_space(conn);
     if (session->id == 0) {
-        session->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+        session->id = atomic_fetch_add_explicit(&next_id, 1, memory_order_relaxed);
         session->opened_ns = berth_conn_now_ns(conn);
     }
     return session;

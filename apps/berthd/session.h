@@ -6,17 +6,18 @@
 
 #include <berth/berth.h>
 
-/* The first connection's id: the seed's. */
-#define SESSION_FIRST UINT64_C(1000000001)
-
 /* Lies in the connection's space: config.conn_space_bytes is its size. */
 struct session {
-    uint64_t id; /* from SESSION_FIRST, one more for each connection accepted */
+    uint64_t id; /* from --first-session-id on, one more for each connection accepted */
     uint64_t opened_ns;
     uint64_t messages;         /* received whole */
+    uint64_t bytes;            /* of these */
     struct berth_address peer; /* BERTH_FAMILY_NONE: not asked for, or not known any more */
     struct berth_address local;
 };
+
+/* The id of the first session, above 0. Before the server is started. */
+void session_begin(uint64_t first_id);
 
 /* An open connection's session; begins it when it is asked for the first time, at the latest in
  * on_open. Worker, until on_close returns. */

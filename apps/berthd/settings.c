@@ -27,6 +27,10 @@
 /* The transmission id in front of a reply's message. */
 #define ID_BYTES 4
 
+/* What is kept is held in memory until the end. */
+#define KEEP_MOST       100000000
+#define KEEP_BYTES_MOST (UINT64_C(1) << 40)
+
 static bool read_number(const char *text, uint64_t least, uint64_t most, uint64_t *out)
 {
     if (text[0] == '\0' || strspn(text, "0123456789") != strlen(text)) {
@@ -145,6 +149,16 @@ static bool read_max_message(struct options *o, const char *text)
     return read_u32_or_auto(text, 1, BERTH_MESSAGE_BYTES_LIMIT - ID_BYTES, &o->max_message);
 }
 
+static bool read_first_transmission_id(struct options *o, const char *text)
+{
+    return read_u32(text, 0, UINT32_MAX, &o->first_transmission_id);
+}
+
+static bool read_first_session_id(struct options *o, const char *text)
+{
+    return read_number(text, 1, INT64_MAX, &o->first_session_id);
+}
+
 static bool read_buffer_size(struct options *o, const char *text)
 {
     return read_u32_or_auto(text, 1, BUFFER_MOST, &o->buffer_size);
@@ -179,6 +193,27 @@ static bool read_send_low(struct options *o, const char *text)
 static bool read_send_max(struct options *o, const char *text)
 {
     return read_u32_or_auto(text, 1, SEND_MOST, &o->send_max_bytes);
+}
+
+static bool read_reply(struct options *o, const char *text)
+{
+    static const char every[] = "every:";
+    if (strcmp(text, "each") == 0 || strcmp(text, "none") == 0) {
+        o->reply_every = text[0] == 'e';
+        return true;
+    }
+    return strncmp(text, every, sizeof every - 1) == 0 &&
+           read_u32(text + sizeof every - 1, 1, UINT32_MAX, &o->reply_every);
+}
+
+static bool read_keep_data(struct options *o, const char *text)
+{
+    return read_u32(text, 0, KEEP_MOST, &o->keep_data);
+}
+
+static bool read_keep_data_bytes(struct options *o, const char *text)
+{
+    return read_number(text, 1, KEEP_BYTES_MOST, &o->keep_data_bytes);
 }
 
 static bool read_watch(struct options *o, const char *text)
@@ -292,6 +327,19 @@ const struct setting settings[] = {
      .comment = "The largest message accepted, in bytes. auto is 1048576, or what the framing "
                 "carries.",
      .fields = " message_bytes_max "},
+    {.name = "first-transmission-id",
+     .read = read_first_transmission_id,
+     .wants = "a number from 0 to 4294967295",
+     .initial = "10001",
+     .comment = "The transmission id of the first message. Ids count every message of every "
+                "connection.",
+     .fields = ""},
+    {.name = "first-session-id",
+     .read = read_first_session_id,
+     .wants = "a number from 1 to 9223372036854775807",
+     .initial = "1000000001",
+     .comment = "The session id of the first connection.",
+     .fields = ""},
     {.name = "buffer-size",
      .read = read_buffer_size,
      .wants = "auto or a number from 1 to 1048576",
@@ -331,6 +379,24 @@ const struct setting settings[] = {
      .comment = "The most bytes that may wait on one connection. auto is send-high, 8 MiB, and two "
                 "messages of the largest size.",
      .fields = " send_max_bytes "},
+    {.name = "reply",
+     .read = read_reply,
+     .wants = "each, none or every:N with N from 1 to 4294967295",
+     .initial = "each",
+     .comment = "Which messages of a connection are answered: each, every:N (every N-th), or none.",
+     .fields = ""},
+    {.name = "keep-data",
+     .read = read_keep_data,
+     .wants = "a number from 0 to 100000000",
+     .initial = "0",
+     .comment = "Keep so many of the first messages, and list them at the end.",
+     .fields = ""},
+    {.name = "keep-data-bytes",
+     .read = read_keep_data_bytes,
+     .wants = "a number from 1 to 1099511627776",
+     .initial = "67108864",
+     .comment = "And at most so many bytes of them.",
+     .fields = ""},
     {.name = "watch",
      .read = read_watch,
      .wants = "none, or some of flow,connections,data,threads",

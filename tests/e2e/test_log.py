@@ -11,7 +11,7 @@ def test_the_backend_is_named(server, backend):
 
 def test_a_clipped_backlog_is_said_once(berthd):
     server = berthd("--backlog", 2 * SOMAXCONN)
-    (line,) = server.wait_for("backlog")
+    (line,) = server.wait_for("clip")
     assert str(SOMAXCONN) in line.replace(",", "")
     server.connect().ask(b"hello")
     server.stop()

@@ -1,0 +1,113 @@
+/* What all handlers share.
+ *
+ * A batch takes its numbers with one addition to the counter that all connections share, so that
+ * every message has one, rising on a connection; a message's transmission id is its number from
+ * the first id on. With nothing kept, a message costs nothing here.
+ */
+#include "serving.h"
+
+#include <string.h>
+
+#include "log.h"
+#include "watch.h"
+
+bool serving_init(struct serving *serving, const struct options *options)
+{
+    *serving = (struct serving){
+        .first_transmission_id = options->first_transmission_id,
+        .carries_id = options->carries_id,
+        .reply_every = options->reply_every,
+    };
+    session_begin(options->first_session_id);
+    if (options->keep_data > 0) {
+        serving->received = received_create(options->keep_data, options->keep_data_bytes);
+    }
+    return options->keep_data == 0 || serving->received != NULL;
+}
+
+void serving_fini(struct serving *serving)
+{
+    received_destroy(serving->received);
+    serving->received = NULL;
+}
+
+static void opened(struct berth_conn *conn)
+{
+    const struct serving *serving = berth_conn_context(conn);
+    struct session *session = session_of(conn);
+    if (serving->received != NULL) {
+        session_ask_addresses(conn, session); /* later the client may be gone */
+    }
+}
+
+static void closed(struct berth_conn *conn, enum berth_reason reason)
+{
+    log_closed(conn, reason);
+}
+
+void serving_protocol(struct serving *serving, const struct berth_framing *framing,
+                      struct berth_protocol *out)
+{
+    *out = (struct berth_protocol){
+        .framing = *framing,
+        .context = serving,
+        .on_open = opened,
+        .on_close = closed,
+    };
+}
+
+static void keep(struct serving *serving, const struct session *session, uint64_t number,
+                 const struct berth_message *messages, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t id = serving->first_transmission_id + (uint32_t)(number + i);
+        received_keep(serving->received, number + i, id, session, &messages[i]);
+    }
+}
+
+struct answered serving_note(struct serving *serving, struct berth_conn *conn,
+                             const struct berth_message *messages, size_t count)
+{
+    struct session *session = session_of(conn);
+    uint64_t number = atomic_fetch_add_explicit(&serving->messages, count, memory_order_relaxed);
+    if (serving->received != NULL) {
+        keep(serving, session, number, messages, count);
+    }
+    if (watch_wants_data()) {
+        watch_messages(conn, messages, count, serving->first_transmission_id + (uint32_t)number,
+                       serving->carries_id);
+    }
+    struct answered answered = {
+        .first = count,
+        .every = serving->reply_every,
+        .id = serving->first_transmission_id + (uint32_t)number,
+    };
+    if (serving->reply_every > 0) {
+        answered.first = serving->reply_every - 1 - session->messages % serving->reply_every;
+    }
+    session->messages += count;
+    for (size_t i = 0; i < count; i++) {
+        session->bytes += messages[i].size;
+    }
+    return answered;
+}
+
+size_t serving_reply_bytes(const struct serving *serving, const struct berth_message *message)
+{
+    return message->size + (serving->carries_id ? (size_t)TRANSMISSION_ID_BYTES : 0);
+}
+
+void serving_write_reply(const struct serving *serving, uint32_t id,
+                         const struct berth_message *message, uint8_t *reply)
+{
+    if (serving->carries_id) {
+        reply[0] = (uint8_t)id;
+        reply[1] = (uint8_t)(id >> 8);
+        reply[2] = (uint8_t)(id >> 16);
+        reply[3] = (uint8_t)(id >> 24);
+        reply += TRANSMISSION_ID_BYTES;
+    }
+    if (message->size > 0) {
+        memcpy(reply, message->data, message->size);
+    }
+}

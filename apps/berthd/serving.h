@@ -1,0 +1,55 @@
+/* What is behind every connection of berthd, whoever answers: ids, sessions, kept messages. */
+#ifndef BERTHD_SERVING_H
+#define BERTHD_SERVING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <berth/berth.h>
+
+#include "options.h"
+#include "received.h"
+#include "session.h"
+
+/* The transmission id in front of a reply's message; little-endian whatever the length's byte
+ * order. */
+#define TRANSMISSION_ID_BYTES 4
+
+struct serving {
+    _Atomic uint64_t messages; /* received so far, by all workers */
+    uint32_t first_transmission_id;
+    bool carries_id;
+    uint32_t reply_every; /* 0: no message is answered */
+    uint32_t delay_ms;
+    struct received *received; /* NULL: nothing is kept */
+};
+
+/* false if there is no memory to keep what is to be kept. */
+bool serving_init(struct serving *serving, const struct options *options);
+void serving_fini(struct serving *serving);
+
+/* The framing and what all handlers have in common; on_messages is the handler's. Lends `serving`
+ * to it. */
+void serving_protocol(struct serving *serving, const struct berth_framing *framing,
+                      struct berth_protocol *out);
+
+/* Which messages of a batch are answered: first, first + every, ... below its count. */
+struct answered {
+    size_t first;
+    size_t every;
+    uint32_t id; /* of the batch's message 0; an unsigned 32-bit number, and wraps */
+};
+
+/* Notes a batch, at the start of every on_messages: gives out ids, counts, keeps. On the
+ * connection's worker. */
+struct answered serving_note(struct serving *serving, struct berth_conn *conn,
+                             const struct berth_message *messages, size_t count);
+
+/* Bytes of the reply to a message, and the reply itself. */
+size_t serving_reply_bytes(const struct serving *serving, const struct berth_message *message);
+void serving_write_reply(const struct serving *serving, uint32_t id,
+                         const struct berth_message *message, uint8_t *reply);
+
+#endif
