@@ -78,6 +78,8 @@ static void configure(const struct options *options, struct berth_config *config
     config->pool_bytes = options->pool_bytes;
     config->linger_timeout_ms = options->linger_ms;
     config->stop_timeout_ms = options->stop_timeout_ms;
+    config->window_messages = options->window;
+    config->window_bytes = options->window_bytes;
 }
 
 static int listen_all(struct berth_server *server, const struct options *options,
@@ -121,7 +123,40 @@ static void serve(struct berth_server *server, const sigset_t *signals)
     }
 }
 
-/* A server with what stands behind its connections, from create to destroy. */
+/* Prepares a server and serves until the end; what stands behind its connections is there. */
+static int run_server(const struct options *options, struct berth_server *server,
+                      struct berth_protocol *protocol, const sigset_t *signals)
+{
+    struct serving *serving = protocol->context;
+    struct berth_error error;
+    log_flush(); /* what the library said about its backend comes first */
+    show_settings(options);
+    show_plan(server, serving);
+    if (!watch_begin(&options->watch, server)) {
+        return EXIT_REFUSED;
+    }
+    if (watch_path() != NULL) {
+        printf("log file %s\n", watch_path());
+    }
+    int status = EXIT_FAILURE;
+    struct answering *answering = handler_begin(serving, options, protocol);
+    if (answering == NULL) {
+        fprintf(stderr, "berthd: --handler: the system has no threads for it\n");
+    } else if (listen_all(server, options, protocol, &error) != BERTH_OK ||
+               berth_server_start(server, &error) != BERTH_OK) {
+        status = report(options, &error);
+    } else {
+        serve(server, signals);
+        status = EXIT_SUCCESS;
+    }
+    handler_end(answering);
+    if (status == EXIT_SUCCESS) {
+        show_end(server, serving);
+    }
+    watch_end();
+    return status;
+}
+
 static int run(const struct options *options, struct serving *serving, const sigset_t *signals)
 {
     struct berth_protocol protocol;
@@ -129,33 +164,13 @@ static int run(const struct options *options, struct serving *serving, const sig
     struct berth_server *server = NULL;
     struct berth_error error;
     serving_protocol(serving, &options->framing, &protocol);
-    protocol.on_messages = echo_messages;
     configure(options, &config);
     if (berth_server_create(&server, &config, &error) != BERTH_OK) {
         return report(options, &error);
     }
-    log_flush(); /* what it said about its backend comes first */
-    show_settings(options);
-    show_plan(server, serving);
-    if (!watch_begin(&options->watch, server)) {
-        berth_server_destroy(server);
-        return EXIT_REFUSED;
-    }
-    if (watch_path() != NULL) {
-        printf("log file %s\n", watch_path());
-    }
-    if (listen_all(server, options, &protocol, &error) != BERTH_OK ||
-        berth_server_start(server, &error) != BERTH_OK) {
-        int status = report(options, &error);
-        watch_end();
-        berth_server_destroy(server);
-        return status;
-    }
-    serve(server, signals);
-    show_end(server, serving);
-    watch_end();
+    int status = run_server(options, server, &protocol, signals);
     berth_server_destroy(server);
-    return EXIT_SUCCESS;
+    return status;
 }
 
 int main(int argc, char **argv)
@@ -186,11 +201,11 @@ int main(int argc, char **argv)
     int status = EXIT_FAILURE;
     if (serving_init(&serving, &options)) {
         status = run(&options, &serving, &signals);
+        serving_fini(&serving);
     } else {
         fprintf(stderr, "berthd: --keep-data: no memory to keep %u messages of %llu bytes\n",
                 options.keep_data, (unsigned long long)options.keep_data_bytes);
     }
-    serving_fini(&serving);
     log_end();
     return status;
 }

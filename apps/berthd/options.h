@@ -32,6 +32,8 @@ enum timeout {
 /* Room for a sentence on what is wrong. */
 #define OPTIONS_WHY_BYTES 600
 
+enum handler { HANDLER_ECHO, HANDLER_DELAY, HANDLER_POOL };
+
 /* Where the text of a setting comes from: GIVEN_NOWHERE (it is the default), GIVEN_AS_OPTION, or
  * the number of a line of the configuration file. */
 #define GIVEN_NOWHERE   0
@@ -73,6 +75,13 @@ struct options {
     uint32_t send_max_bytes;
 
     /* answering and keeping */
+    bool handler_given;
+    enum handler handler;
+    bool delay_given;
+    uint32_t delay_ms;
+    uint32_t threads;
+    uint32_t window;
+    uint32_t window_bytes;
     uint32_t reply_every; /* a reply to every so many-th message of a connection; 0: to none */
     uint32_t keep_data;   /* messages; 0: none is kept */
     uint64_t keep_data_bytes;

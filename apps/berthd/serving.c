@@ -17,18 +17,26 @@ bool serving_init(struct serving *serving, const struct options *options)
         .first_transmission_id = options->first_transmission_id,
         .carries_id = options->carries_id,
         .reply_every = options->reply_every,
+        .delay_ms = options->delay_ms,
     };
     session_begin(options->first_session_id);
+    if (!waiting_init(&serving->waiting)) {
+        return false;
+    }
     if (options->keep_data > 0) {
         serving->received = received_create(options->keep_data, options->keep_data_bytes);
+        if (serving->received == NULL) {
+            waiting_fini(&serving->waiting);
+            return false;
+        }
     }
-    return options->keep_data == 0 || serving->received != NULL;
+    return true;
 }
 
 void serving_fini(struct serving *serving)
 {
     received_destroy(serving->received);
-    serving->received = NULL;
+    waiting_fini(&serving->waiting);
 }
 
 static void opened(struct berth_conn *conn)
@@ -109,5 +117,14 @@ void serving_write_reply(const struct serving *serving, uint32_t id,
     }
     if (message->size > 0) {
         memcpy(reply, message->data, message->size);
+    }
+}
+
+void serving_answer(struct berth_kept *kept)
+{
+    int result = berth_kept_reply(kept, kept->reply, kept->reply_bytes);
+    if (result == BERTH_E_TOO_LARGE || result == BERTH_E_FRAME) {
+        log_line("a reply could not be framed: %s", berth_err_text(result));
+        berth_kept_release(kept);
     }
 }

@@ -12,6 +12,7 @@
 #include "options.h"
 #include "received.h"
 #include "session.h"
+#include "waiting.h"
 
 /* The transmission id in front of a reply's message; little-endian whatever the length's byte
  * order. */
@@ -24,9 +25,10 @@ struct serving {
     uint32_t reply_every; /* 0: no message is answered */
     uint32_t delay_ms;
     struct received *received; /* NULL: nothing is kept */
+    struct waiting waiting;    /* messages to be answered by other threads than the workers */
 };
 
-/* false if there is no memory to keep what is to be kept. */
+/* false if there is no memory for it: for what is to be kept, above all. */
 bool serving_init(struct serving *serving, const struct options *options);
 void serving_fini(struct serving *serving);
 
@@ -51,5 +53,8 @@ struct answered serving_note(struct serving *serving, struct berth_conn *conn,
 size_t serving_reply_bytes(const struct serving *serving, const struct berth_message *message);
 void serving_write_reply(const struct serving *serving, uint32_t id,
                          const struct berth_message *message, uint8_t *reply);
+
+/* Answers a kept message with what stands in kept->reply. Takes kept. Any thread. */
+void serving_answer(struct berth_kept *kept);
 
 #endif

@@ -20,12 +20,17 @@
 #define WORKERS_MOST         1023
 #define BACKLOG_MOST         (1u << 20)
 #define SEND_MOST            INT32_MAX
+#define WINDOW_MOST          65535
 #define POOL_LEAST           (UINT64_C(1) << 20)
 #define POOL_MOST            (UINT64_C(1) << 40)
 #define TIMEOUT_MOST_MS      (24u * 3600 * 1000)
 
 /* The transmission id in front of a reply's message. */
 #define ID_BYTES 4
+
+/* More would be kept waiting for longer than anybody waits. */
+#define DELAY_MOST_MS (3600u * 1000)
+#define THREADS_MOST  256
 
 /* What is kept is held in memory until the end. */
 #define KEEP_MOST       100000000
@@ -193,6 +198,41 @@ static bool read_send_low(struct options *o, const char *text)
 static bool read_send_max(struct options *o, const char *text)
 {
     return read_u32_or_auto(text, 1, SEND_MOST, &o->send_max_bytes);
+}
+
+static bool read_handler(struct options *o, const char *text)
+{
+    static const char *const names[] = {"echo", "delay", "pool"};
+    o->handler_given = false;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            o->handler_given = true;
+            o->handler = (enum handler)i;
+        }
+    }
+    return o->handler_given || strcmp(text, "auto") == 0;
+}
+
+static bool read_delay(struct options *o, const char *text)
+{
+    o->delay_ms = 0;
+    o->delay_given = strcmp(text, "off") != 0;
+    return !o->delay_given || read_u32(text, 0, DELAY_MOST_MS, &o->delay_ms);
+}
+
+static bool read_threads(struct options *o, const char *text)
+{
+    return read_u32(text, 1, THREADS_MOST, &o->threads);
+}
+
+static bool read_window(struct options *o, const char *text)
+{
+    return read_u32(text, 1, WINDOW_MOST, &o->window);
+}
+
+static bool read_window_bytes(struct options *o, const char *text)
+{
+    return read_u32(text, 1, SEND_MOST / 2, &o->window_bytes);
 }
 
 static bool read_reply(struct options *o, const char *text)
@@ -379,6 +419,39 @@ const struct setting settings[] = {
      .comment = "The most bytes that may wait on one connection. auto is send-high, 8 MiB, and two "
                 "messages of the largest size.",
      .fields = " send_max_bytes "},
+    {.name = "handler",
+     .read = read_handler,
+     .wants = "auto, echo, delay or pool",
+     .initial = "auto",
+     .comment = "Who answers: echo (the worker, at once), delay (after the time below), pool "
+                "(threads apart from the workers). auto is delay if a delay is set, else echo.",
+     .fields = ""},
+    {.name = "delay",
+     .read = read_delay,
+     .wants = "off or a number of milliseconds from 0 to 3600000",
+     .initial = "off",
+     .comment = "Milliseconds from a message to its reply; no worker waits for it.",
+     .fields = ""},
+    {.name = "threads",
+     .read = read_threads,
+     .wants = "a number from 1 to 256",
+     .initial = "4",
+     .comment = "Threads of the handler pool.",
+     .fields = ""},
+    {.name = "window",
+     .read = read_window,
+     .wants = "a number from 1 to 65535",
+     .initial = "256",
+     .comment =
+         "Messages of one connection that may be on their way, from the first unanswered one "
+         "on; then it is not read.",
+     .fields = " window_messages "},
+    {.name = "window-bytes",
+     .read = read_window_bytes,
+     .wants = "a number of bytes from 1 to 1073741823",
+     .initial = "1048576",
+     .comment = "And the bytes of memory that they may hold.",
+     .fields = " window_bytes "},
     {.name = "reply",
      .read = read_reply,
      .wants = "each, none or every:N with N from 1 to 4294967295",

@@ -111,7 +111,27 @@ static bool settle_sending(struct options *o, char *why)
     return true;
 }
 
+static bool settle_handler(struct options *o, char *why)
+{
+    if (!o->handler_given) {
+        o->handler = o->delay_given ? HANDLER_DELAY : HANDLER_ECHO;
+    }
+    if (o->handler == HANDLER_DELAY && !o->delay_given) {
+        size_t at = begin_why(o, "handler", why);
+        snprintf(why + at, OPTIONS_WHY_BYTES - at, "'delay' needs --delay MS");
+        return false;
+    }
+    if (o->handler != HANDLER_DELAY && o->delay_given) {
+        size_t at = begin_why(o, "delay", why);
+        snprintf(why + at, OPTIONS_WHY_BYTES - at,
+                 "%u goes with the handler delay only, and '%s' was chosen", o->delay_ms,
+                 o->handler == HANDLER_POOL ? "pool" : "echo");
+        return false;
+    }
+    return true;
+}
+
 bool options_settle(struct options *o, char *why)
 {
-    return settle_framing(o, why) && settle_sending(o, why);
+    return settle_framing(o, why) && settle_sending(o, why) && settle_handler(o, why);
 }
