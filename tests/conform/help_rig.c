@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
+
+#include "base/memory.h"
 
 /* The longest that a test may wait for one condition. */
 #define WAIT_NS    UINT64_C(4000000000)
@@ -26,6 +29,9 @@
 #define QUIET_NS    10000000
 
 #define CHILD_FAILED 3
+
+/* Receive buffers beyond this come from the system, not from malloc, which may touch them. */
+#define LARGE_BLOCK_BYTES ((size_t)64 << 20)
 
 const struct io_backend *rig_backend;
 uint64_t rig_seed;
@@ -75,12 +81,36 @@ static void set_defaults(struct rig_setup *setup)
     setup->batch = setup->batch == 0 ? RIG_BATCH_MAX : setup->batch;
 }
 
+/* A block of receive buffers, aligned as the library's is. A large one is reserved as the library
+ * does it, and in small pages, so that only what is used becomes memory. */
+static uint8_t *open_block(size_t bytes)
+{
+    if (bytes <= LARGE_BLOCK_BYTES) {
+        return must(aligned_alloc(4096, (bytes + 4095) / 4096 * 4096));
+    }
+    uint8_t *block = must(memory_reserve(bytes));
+    (void)madvise(block, bytes, MADV_NOHUGEPAGE);
+    return block;
+}
+
+static void close_block(uint8_t *block, size_t bytes)
+{
+    if (bytes <= LARGE_BLOCK_BYTES) {
+        free(block);
+    } else {
+        memory_release(block, bytes);
+    }
+}
+
+static size_t block_bytes(const struct rig *rig)
+{
+    return (size_t)rig->setup.receive_count * rig->setup.receive_bytes;
+}
+
 static int open_io(struct rig *rig, uint32_t i)
 {
     const struct rig_setup *setup = &rig->setup;
-    size_t bytes = (size_t)setup->receive_count * setup->receive_bytes;
-    /* aligned as the library's block is */
-    rig->buffers[i] = must(aligned_alloc(4096, (bytes + 4095) / 4096 * 4096));
+    rig->buffers[i] = open_block(block_bytes(rig));
     struct io_config config = {
         .world = rig->world,
         .socks_max = setup->socks_max,
@@ -114,6 +144,7 @@ void rig_open(struct rig *rig, const struct rig_setup *setup)
     rig->setup = *setup;
     set_defaults(&rig->setup);
     make_world(rig);
+    rig->held = must(calloc((size_t)rig->setup.ios * rig->setup.receive_count, sizeof *rig->held));
     struct berth_address address = {.family = BERTH_IPV4, .bytes = {127, 0, 0, 1}};
     if (setup->any) {
         address = (struct berth_address){.family = BERTH_ANY};
@@ -148,7 +179,7 @@ bool rig_opens(void)
     if (rig.world != NULL) {
         sim_world_destroy(rig.world);
     }
-    free(rig.buffers[0]);
+    close_block(rig.buffers[0], block_bytes(&rig));
     return result == 0;
 }
 
@@ -177,7 +208,7 @@ void rig_close(struct rig *rig)
     for (uint32_t i = 0; i < rig->setup.ios; i++) {
         assert_int_equal(io_leases_free(rig->ios[i]), rig->setup.receive_count);
         io_close_all(rig->ios[i]);
-        free(rig->buffers[i]);
+        close_block(rig->buffers[i], block_bytes(rig));
     }
     for (uint32_t i = 0; i < rig->setup.listeners; i++) {
         if (rig->listeners[i].id >= 0) {
@@ -187,6 +218,7 @@ void rig_close(struct rig *rig)
     if (rig->world != NULL) {
         sim_world_destroy(rig->world);
     }
+    free(rig->held);
     free(rig->ops);
 }
 
@@ -341,7 +373,7 @@ static void take_lease(struct rig *rig, uint32_t io, const struct rig_op *op,
         io_lease_return(rig->ios[io], completion->lease);
         return;
     }
-    if (rig->held_count == RIG_HELD_MAX) {
+    if (rig->held_count == rig->setup.ios * rig->setup.receive_count) {
         rig_fail(rig, "more leases held than the rig has places for");
     }
     rig->held[rig->held_count++] = (struct rig_held){

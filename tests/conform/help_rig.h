@@ -28,7 +28,6 @@
 #define RIG_IOS_MAX       2
 #define RIG_LISTENERS_MAX 4
 #define RIG_BATCH_MAX     64
-#define RIG_HELD_MAX      64
 
 /* What a test asks for; 0 is the default behind it. */
 struct rig_setup {
@@ -87,8 +86,8 @@ struct rig {
     uint32_t ops_room;
     uint32_t flying; /* operations in flight */
 
-    bool hold; /* keep leases in `held` instead of returning them */
-    struct rig_held held[RIG_HELD_MAX];
+    bool hold;             /* keep leases in `held` instead of returning them */
+    struct rig_held *held; /* room for every buffer of every io */
     uint32_t held_count;
 
     const char *waits_for; /* the condition of the running RIG_UNTIL */

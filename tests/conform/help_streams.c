@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "conform/help_rig.h"
 
@@ -354,6 +356,66 @@ static void a_reset_is_seen_after_the_bytes_before_it(void **state)
     rig_close(&rig);
 }
 
+/* How many pages of a block are in memory. */
+static size_t resident_pages(void *block, size_t bytes)
+{
+    size_t pages = bytes / (size_t)sysconf(_SC_PAGESIZE);
+    size_t resident = 0;
+    unsigned char *map = malloc(pages);
+    assert_non_null(map);
+    assert_int_equal(mincore(block, bytes, map), 0);
+    for (size_t i = 0; i < pages; i++) {
+        resident += map[i] & 1;
+    }
+    free(map);
+    return resident;
+}
+
+/* The seed's block ended at 2.147 GB, where its 32-bit offsets did. Every buffer of 8 GiB is used:
+ * each byte that comes takes one, and is held. A buffer costs the page that is touched, so the rest
+ * stays address space. (The simulation overwrites what is given back, all of it.) */
+static void a_block_of_eight_gigabytes_is_used_to_its_end(void **state)
+{
+    (void)state;
+    const uint32_t buffer = 1 << 20;
+    const uint32_t count = 8192;
+    if (rig_simulated()) {
+        return;
+    }
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){.receive_bytes = buffer, .receive_count = count});
+    struct rig_bytes got = {0};
+    uint8_t *pattern = rig_pattern(count);
+    struct rig_pair pair = rig_pair(&rig, 0, 0);
+    rig.hold = true;
+    for (uint32_t i = 0; i < count; i++) {
+        rig_send_all(&rig, pair.client, pattern + i, 1);
+        rig_collect(&rig, pair.server, &got, i + 1);
+    }
+    rig_expect_pattern(&rig, &got, count);
+    assert_int_equal(rig.held_count, count);
+    size_t lowest = SIZE_MAX;
+    size_t highest = 0;
+    for (uint32_t i = 0; i < count; i++) { /* what came first was not written over */
+        assert_int_equal(rig.held[i].size, 1);
+        assert_int_equal(rig.held[i].data[0], pattern[i]);
+        size_t at = (size_t)(rig.held[i].data - rig.buffers[0]);
+        lowest = at < lowest ? at : lowest;
+        highest = at > highest ? at : highest;
+    }
+    assert_int_equal(lowest, 0);
+    assert_true(highest == (size_t)buffer * (count - 1)); /* above 2^31, and above 2^32 */
+    size_t resident = resident_pages(rig.buffers[0], (size_t)buffer * count);
+    if (resident > count + count / 8) {
+        rig_fail(&rig, "%zu pages for %u buffers", resident, count);
+    }
+    rig_return_held(&rig);
+    rig_finish_pair(&rig, pair);
+    rig_close(&rig);
+    rig_bytes_free(&got);
+    free(pattern);
+}
+
 const struct CMUnitTest rig_tests_streams[] = {
     cmocka_unit_test(order_through_1_byte_buffers),
     cmocka_unit_test(order_through_3_byte_buffers),
@@ -369,5 +431,6 @@ const struct CMUnitTest rig_tests_streams[] = {
     cmocka_unit_test(a_half_closed_peer_still_hears_the_answer),
     cmocka_unit_test(a_close_sends_all_that_was_taken),
     cmocka_unit_test(a_reset_is_seen_after_the_bytes_before_it),
+    cmocka_unit_test(a_block_of_eight_gigabytes_is_used_to_its_end),
 };
 const size_t rig_tests_streams_count = sizeof rig_tests_streams / sizeof *rig_tests_streams;
