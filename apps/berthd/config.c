@@ -118,6 +118,25 @@ static const char *keep_text(struct options *o, const char *text)
     return kept;
 }
 
+/* Whether inih would give back exactly this value. */
+static bool can_be_said(const char *name, const char *text)
+{
+    size_t bytes = strlen(text);
+    if (strlen(name) + strlen(" = ") + bytes > LINE_BYTES_MAX) {
+        return false;
+    }
+    if (bytes > 0 && (is_blank(text[0]) || is_blank(text[bytes - 1]))) {
+        return false;
+    }
+    for (size_t i = 0; i < bytes; i++) {
+        bool comment = text[i] == ';' && (i == 0 || is_blank(text[i - 1]));
+        if (text[i] == '\n' || comment) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* inih has found `name = value` in a section. Returns whether to go on. */
 static int take_pair(void *context, const char *section, const char *name, const char *value)
 {
@@ -139,6 +158,10 @@ static int take_pair(void *context, const char *section, const char *name, const
         snprintf(what, sizeof what, ": '%.40s' is a second value; line %d gave one", value,
                  r->given_at[at]);
         fail(r, what, name);
+        return 0;
+    }
+    if (!can_be_said(name, value)) { /* but was: with fewer blanks than are written */
+        fail(r, ": the value begins with ';', or is too long", name);
         return 0;
     }
     const char *kept = keep_text(r->options, value);
@@ -197,25 +220,6 @@ bool config_load(struct options *options, char *why)
 
 /* ---------------------------------------------------------------------------------------- writing
  */
-
-/* Whether inih would give back exactly this value. */
-static bool can_be_said(const char *name, const char *text)
-{
-    size_t bytes = strlen(text);
-    if (strlen(name) + strlen(" = ") + bytes > LINE_BYTES_MAX) {
-        return false;
-    }
-    if (bytes > 0 && (is_blank(text[0]) || is_blank(text[bytes - 1]))) {
-        return false;
-    }
-    for (size_t i = 0; i < bytes; i++) {
-        bool comment = text[i] == ';' && (i == 0 || is_blank(text[i - 1]));
-        if (text[i] == '\n' || comment) {
-            return false;
-        }
-    }
-    return true;
-}
 
 static bool check_text(size_t at, const char *text, char *why)
 {

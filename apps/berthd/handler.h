@@ -30,10 +30,10 @@ void echo_messages(struct berth_conn *conn, const struct berth_message *messages
 
 /* delay.c: one thread answers each message a fixed time after it came. */
 void delay_messages(struct berth_conn *conn, const struct berth_message *messages, size_t count);
-void *delay_thread(void *serving);
+void *delay_thread(void *context);
 
 /* pool.c: several threads take messages from a queue and answer. */
 void pool_messages(struct berth_conn *conn, const struct berth_message *messages, size_t count);
-void *pool_thread(void *serving);
+void *pool_thread(void *context);
 
 #endif

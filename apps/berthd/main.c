@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include <berth/berth.h>
 
@@ -16,13 +15,12 @@
 #include "handler.h"
 #include "log.h"
 #include "options.h"
+#include "serve.h"
 #include "serving.h"
 #include "show.h"
 #include "watch.h"
 
 #define EXIT_REFUSED 2
-
-#define STOP_LOOK_MS 20
 
 /* Names the setting behind what the library refused. */
 static int report(const struct options *options, const struct berth_error *error)
@@ -104,25 +102,6 @@ static int listen_all(struct berth_server *server, const struct options *options
     return BERTH_OK;
 }
 
-/* Waits for a signal to end, then for the end; a second signal cuts it short. */
-static void serve(struct berth_server *server, const sigset_t *signals)
-{
-    int number = SIGUSR1;
-    while (sigwait(signals, &number) == 0 && number == SIGUSR1) {
-        watch_dump();
-    }
-    berth_server_stop(server);
-    const struct timespec now = {0};
-    while (!berth_server_wait(server, STOP_LOOK_MS)) {
-        number = sigtimedwait(signals, NULL, &now);
-        if (number == SIGUSR1) {
-            watch_dump();
-        } else if (number > 0) {
-            berth_server_stop(server);
-        }
-    }
-}
-
 /* Prepares a server and serves until the end; what stands behind its connections is there. */
 static int run_server(const struct options *options, struct berth_server *server,
                       struct berth_protocol *protocol, const sigset_t *signals)
@@ -146,8 +125,7 @@ static int run_server(const struct options *options, struct berth_server *server
                berth_server_start(server, &error) != BERTH_OK) {
         status = report(options, &error);
     } else {
-        serve(server, signals);
-        status = EXIT_SUCCESS;
+        status = serve(server, options, serving, signals) ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     handler_end(answering);
     if (status == EXIT_SUCCESS) {

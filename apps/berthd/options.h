@@ -34,6 +34,9 @@ enum timeout {
 
 enum handler { HANDLER_ECHO, HANDLER_DELAY, HANDLER_POOL };
 
+/* A setting that may be left to the program. */
+enum choice { CHOICE_NO, CHOICE_YES, CHOICE_AUTO };
+
 /* Where the text of a setting comes from: GIVEN_NOWHERE (it is the default), GIVEN_AS_OPTION, or
  * the number of a line of the configuration file. */
 #define GIVEN_NOWHERE   0
@@ -85,6 +88,9 @@ struct options {
     uint32_t reply_every; /* a reply to every so many-th message of a connection; 0: to none */
     uint32_t keep_data;   /* messages; 0: none is kept */
     uint64_t keep_data_bytes;
+
+    enum choice console;
+    bool end_with_input;
 
     /* From the above, by options_settle. */
     struct berth_framing framing;

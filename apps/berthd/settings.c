@@ -256,6 +256,29 @@ static bool read_keep_data_bytes(struct options *o, const char *text)
     return read_number(text, 1, KEEP_BYTES_MOST, &o->keep_data_bytes);
 }
 
+static bool read_yes_or_no(const char *text, bool *out)
+{
+    *out = strcmp(text, "yes") == 0;
+    return *out || strcmp(text, "no") == 0;
+}
+
+static bool read_console(struct options *o, const char *text)
+{
+    bool yes = false;
+    if (strcmp(text, "auto") == 0) {
+        o->console = CHOICE_AUTO;
+        return true;
+    }
+    bool right = read_yes_or_no(text, &yes);
+    o->console = yes ? CHOICE_YES : CHOICE_NO;
+    return right;
+}
+
+static bool read_end_with_input(struct options *o, const char *text)
+{
+    return read_yes_or_no(text, &o->end_with_input);
+}
+
 static bool read_watch(struct options *o, const char *text)
 {
     o->watch.modes = 0;
@@ -470,6 +493,20 @@ const struct setting settings[] = {
      .initial = "67108864",
      .comment = "And at most so many bytes of them.",
      .fields = ""},
+    {.name = "console",
+     .read = read_console,
+     .wants = "auto, yes or no",
+     .initial = "auto",
+     .comment = "Read commands from the standard input. auto: if it is a terminal.",
+     .fields = "",
+     .alone = true},
+    {.name = "end-with-input",
+     .read = read_end_with_input,
+     .wants = "yes or no",
+     .initial = "no",
+     .comment = "Whether the end of the standard input ends the server.",
+     .fields = "",
+     .alone = true},
     {.name = "watch",
      .read = read_watch,
      .wants = "none, or some of flow,connections,data,threads",
@@ -534,7 +571,7 @@ static void forget_listens(struct options *o, int line)
 static void quote(const char *text, char *out, size_t bytes)
 {
     size_t at = 0;
-    for (; text[at] != '\0' && at < bytes - 1; at++) {
+    for (; at < bytes - 1 && text[at] != '\0'; at++) {
         out[at] = text[at] >= ' ' && text[at] <= '~' ? text[at] : '?';
     }
     out[at] = '\0';

@@ -90,7 +90,7 @@ def run(program, *options, seconds=peer.PATIENCE):
 class Berthd:
     """A running berthd."""
 
-    def __init__(self, options, limits):
+    def __init__(self, options, limits, stdin=subprocess.DEVNULL):
         options = [str(option) for option in options]
         if "--listen" not in options:
             options += ["--listen", "127.0.0.1:0"]
@@ -98,7 +98,7 @@ class Berthd:
         self.lines = []
         self.news = threading.Condition()
         self.process = subprocess.Popen(
-            [BIN / "berthd", *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            [BIN / "berthd", *options], stdin=stdin, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, preexec_fn=in_child(limits),
         )
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -142,6 +142,11 @@ class Berthd:
 
     def crowd(self, count, **options):
         return [self.connect(**options) for _ in range(count)]
+
+    def enter(self, line):
+        """Types a line at the console of a server that was started with console=True."""
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
 
     def send(self, number):
         self.process.send_signal(number)
@@ -207,9 +212,12 @@ def berthd(backend):
     """Starts berthd with options: server = berthd("--max-connections", 30)."""
     started = []
 
-    def start(*options, workers=1, limits=None):
+    def start(*options, workers=1, limits=None, console=False, stdin=subprocess.DEVNULL):
         options = ["--backend", backend, "--workers", workers, *options]
-        started.append(Berthd(options, limits or {}))
+        if console:
+            options.append("--console")
+            stdin = subprocess.PIPE
+        started.append(Berthd(options, limits or {}, stdin))
         return started[-1]
 
     yield start

@@ -41,7 +41,7 @@ static void check_same(void)
 }
 
 /* Writes what was read, reads it, and holds the two together. */
-static void check_written(void)
+static void check_written(bool settled)
 {
     static char why[OPTIONS_WHY_BYTES];
     char *text = NULL;
@@ -54,6 +54,7 @@ static void check_written(void)
     settings_begin(&again);
     again.config = "a.ini";
     FUZZ_CHECK(config_read(text, bytes, &again, why));
+    FUZZ_CHECK(options_settle(&again, why) == settled);
     check_same();
     free(text);
 }
@@ -64,13 +65,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t *text = fuzz_copy(data, size);
     settings_begin(&first);
     first.config = "a.ini";
-    if (config_read((const char *)text, size, &first, why)) {
-        if (options_settle(&first, why)) {
+    if (config_read(size > 0 ? (const char *)text : "", size, &first, why)) {
+        bool settled = options_settle(&first, why);
+        if (settled) {
             FUZZ_CHECK(berth_framing_check(&first.framing, NULL) == BERTH_OK);
         } else {
             FUZZ_CHECK(why[0] != '\0');
         }
-        check_written();
+        check_written(settled);
     } else {
         check_refused(why, size);
     }
