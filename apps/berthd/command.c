@@ -14,9 +14,10 @@ static const struct {
     const char *word;
     enum command_kind kind;
 } words[] = {
-    {"c", COMMAND_CONNECTIONS}, {"t", COMMAND_FLOW_ON}, {"f", COMMAND_FLOW_OFF},
-    {"list", COMMAND_LIST},     {"kick", COMMAND_KICK}, {"stats", COMMAND_STATS},
-    {"kept", COMMAND_KEPT},     {"z", COMMAND_END},     {"help", COMMAND_HELP},
+    {"c", COMMAND_CONNECTIONS}, {"t", COMMAND_FLOW_ON},   {"f", COMMAND_FLOW_OFF},
+    {"list", COMMAND_LIST},     {"kick", COMMAND_KICK},   {"stop", COMMAND_STOP},
+    {"start", COMMAND_START},   {"drain", COMMAND_DRAIN}, {"stats", COMMAND_STATS},
+    {"kept", COMMAND_KEPT},     {"z", COMMAND_END},       {"help", COMMAND_HELP},
     {"?", COMMAND_HELP},
 };
 
@@ -26,6 +27,9 @@ const char *command_help(void)
            "  T, F     watch each step of each connection, as --watch flow does; or stop that\n"
            "  list     the connections: session id, peer, age, messages, bytes, bytes queued\n"
            "  kick ID  close the connection with this session id\n"
+           "  stop     stop listening: new clients are refused\n"
+           "  start    listen again\n"
+           "  drain    stop listening, and end when all clients have left\n"
            "  stats    the counters\n"
            "  kept     the last of the messages that --keep-data kept\n"
            "  Z        end in order, as SIGTERM does; a second Z cuts\n"

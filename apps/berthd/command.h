@@ -15,6 +15,9 @@ enum command_kind {
     COMMAND_FLOW_OFF,
     COMMAND_LIST,
     COMMAND_KICK, /* with an id */
+    COMMAND_STOP,
+    COMMAND_START,
+    COMMAND_DRAIN,
     COMMAND_STATS,
     COMMAND_KEPT,
     COMMAND_END,

@@ -22,6 +22,7 @@ bool console_init(struct console *console, struct berth_server *server,
     memset(console, 0, sizeof *console);
     console->server = server;
     console->serving = serving;
+    console->listening = true;
     return roster_init(&console->roster);
 }
 
@@ -110,6 +111,32 @@ static void say_kept(const struct console *console)
     }
 }
 
+static void listen_or_not(struct console *console, bool on)
+{
+    if (console->listening == on) {
+        printf("it is %s already\n", on ? "listening" : "not listening");
+        return;
+    }
+    struct berth_error error;
+    if (berth_server_listening(console->server, on, &error) != BERTH_OK) {
+        printf("%s: %s\n", on ? "start" : "stop", error.text);
+        return;
+    }
+    console->listening = on;
+    puts(on ? "listening again" : "stopped listening: new clients are refused");
+}
+
+static void drain(struct console *console)
+{
+    if (console->listening) {
+        listen_or_not(console, false);
+    }
+    if (!console->listening) {
+        console->drain = true;
+        puts("draining: it ends when all clients have left, or after --stop-timeout");
+    }
+}
+
 static void run(struct console *console, const struct command *command)
 {
     switch (command->kind) {
@@ -129,6 +156,16 @@ static void run(struct console *console, const struct command *command)
         break;
     case COMMAND_KICK:
         kick(console, command->id);
+        break;
+    case COMMAND_STOP:
+        listen_or_not(console, false);
+        break;
+    case COMMAND_START:
+        console->drain = false;
+        listen_or_not(console, true);
+        break;
+    case COMMAND_DRAIN:
+        drain(console);
         break;
     case COMMAND_STATS:
         say_counters(console);

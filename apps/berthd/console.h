@@ -15,8 +15,10 @@ struct console {
     struct berth_server *server;
     const struct serving *serving;
     struct roster roster;
+    bool listening;
     /* What was asked for, for the loop that reads the input. */
     unsigned ends; /* Z, so often */
+    bool drain;
     /* The entry that is being typed. */
     char entry[COMMAND_BYTES_MAX + 1];
     size_t entry_bytes; /* beyond COMMAND_BYTES_MAX they are counted only */

@@ -2,7 +2,7 @@
  *
  * Signals come through a descriptor, so that one poll waits for them and for the console. The first
  * SIGTERM or SIGINT, Z, or the end of the input (if it was asked to count) begins an orderly end;
- * the next one cuts it short. While the server ends, the loop looks every 20 ms whether
+ * the next one cuts it short. While the server ends or drains, the loop looks every 20 ms whether
  * it is done; otherwise it costs nothing.
  */
 #include "serve.h"
@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "console.h"
@@ -33,6 +34,7 @@ struct loop {
     int signal_fd;
     unsigned stops; /* how often the server was told to stop, up to 2 */
     unsigned console_ends;
+    uint64_t drain_began_ms; /* 0: not draining */
 };
 
 static void stop(struct loop *loop)
@@ -93,13 +95,40 @@ static bool is_in_front(void)
     return front < 0 || front == getpgrp();
 }
 
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* A drain ends the server when nobody is left, or when the time for an end has passed. */
+static void look_at_drain(struct loop *loop)
+{
+    if (!loop->console.drain || loop->stops > 0) {
+        loop->drain_began_ms = 0;
+        return;
+    }
+    struct berth_stats stats;
+    berth_server_stats(loop->server, &stats);
+    loop->drain_began_ms = loop->drain_began_ms == 0 ? now_ms() : loop->drain_began_ms;
+    if (stats.connections_open == 0) {
+        puts("drained: all clients have left");
+        stop(loop);
+    } else if (now_ms() - loop->drain_began_ms >= loop->options->stop_timeout_ms) {
+        printf("draining ends: %llu clients have not left\n",
+               (unsigned long long)stats.connections_open);
+        stop(loop);
+    }
+}
+
 static void wait_once(struct loop *loop)
 {
     bool read_input = loop->input_open && is_in_front();
     struct pollfd fds[2] = {{.fd = loop->signal_fd, .events = POLLIN},
                             {.fd = read_input ? STDIN_FILENO : -1, .events = POLLIN}};
     int wait_ms = -1;
-    if (loop->stops > 0) {
+    if (loop->stops > 0 || loop->console.drain) {
         wait_ms = LOOK_MS;
     } else if (loop->input_open && !read_input) {
         wait_ms = BACKGROUND_LOOK_MS;
@@ -113,6 +142,7 @@ static void wait_once(struct loop *loop)
     if (fds[1].revents != 0) {
         take_input(loop);
     }
+    look_at_drain(loop);
 }
 
 static bool has_console(const struct options *options)

@@ -1,9 +1,12 @@
 """The console of berthd: each command, through a pipe, and once on a terminal."""
 
+import errno
 import os
 import re
 import signal
+import socket
 import subprocess
+import time
 
 import pytest
 
@@ -115,6 +118,79 @@ def test_kicking_nobody_says_so(berthd):
     assert "1000000007" in answer(server, "kick 1000000007", "no connection has the session id")
 
 
+def expect_refusal(server):
+    """New clients are turned away, as soon as the workers have heard of it."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        with socket.socket() as sock:
+            sock.settimeout(PATIENCE)
+            if sock.connect_ex(server.address()) == errno.ECONNREFUSED:
+                return
+        assert time.monotonic() < until, "clients are still taken"
+
+
+def test_stop_refuses_new_clients_and_start_takes_them_again(berthd):
+    server = berthd(console=True)
+    client = server.connect()
+    client.ask(HELLO)
+    answer(server, "stop", "^stopped listening")
+    expect_refusal(server)
+    client.ask(HELLO)
+    assert "already" in answer(server, "stop", "already")
+    answer(server, "start", "^listening again$")
+    other = server.connect()
+    other.ask(HELLO)
+    client.ask(HELLO)
+    server.enter("start")
+    server.wait_for("listening already")
+
+
+def test_drain_ends_when_all_have_left(berthd):
+    server = berthd("--stop-timeout", 60_000, console=True)
+    first, second = server.crowd(2)
+    first.ask(HELLO)
+    second.ask(HELLO)
+    answer(server, "drain", "^draining")
+    expect_refusal(server)
+    first.close()
+    second.ask(HELLO)
+    assert server.process.poll() is None
+    second.close()
+    assert server.wait() == 0
+    assert "drained: all clients have left" in server.lines
+    assert server.summary().messages == 3
+
+
+def test_a_drain_without_clients_ends_at_once(berthd):
+    server = berthd(console=True)
+    server.enter("drain")
+    assert server.wait() == 0
+
+
+def test_a_drain_ends_at_the_stop_timeout(berthd):
+    server = berthd("--stop-timeout", 100, console=True)
+    client = server.connect()
+    client.ask(HELLO)
+    server.enter("drain")
+    client.read_end()
+    client.close()
+    assert server.wait() == 0
+    assert "draining ends: 1 clients have not left" in server.lines
+
+
+def test_start_calls_a_drain_off(berthd):
+    server = berthd("--stop-timeout", 60_000, console=True)
+    client = server.connect()
+    client.ask(HELLO)
+    answer(server, "drain", "^draining")
+    answer(server, "start", "^listening again$")
+    client.close()
+    other = server.connect()
+    other.ask(HELLO)
+    other.close()
+    server.connect().ask(HELLO)
+
+
 def test_stats_shows_the_counters(berthd):
     server = berthd(console=True)
     client = server.connect()
@@ -143,7 +219,7 @@ def test_kept_says_when_nothing_is(berthd):
 def test_help_lists_every_command(berthd, entry):
     server = berthd(console=True)
     answer(server, entry, "help, ?")
-    for word in ("C", "T, F", "list", "kick ID", "stats", "kept", "Z"):
+    for word in ("C", "T, F", "list", "kick ID", "stop", "start", "drain", "stats", "kept", "Z"):
         assert any(line.startswith(f"  {word} ") for line in server.lines), word
 
 
