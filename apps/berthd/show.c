@@ -80,20 +80,25 @@ void show_settings(const struct options *options)
     putchar('\n');
 }
 
+static unsigned long long kib(uint64_t bytes)
+{
+    return (unsigned long long)bytes >> 10;
+}
+
 void show_plan(const struct berth_server *server, const struct serving *serving)
 {
     struct berth_plan plan;
     berth_plan(server, &plan);
-    printf("memory plan: %u workers on %s, each %u connections (%llu KiB), receive buffers %llu "
-           "KiB, replies and messages in parts %llu KiB, other %llu KiB; reserved in all %llu MiB, "
-           "used as needed\n",
-           plan.workers, plan.backend, plan.connections_per_worker,
-           (unsigned long long)plan.slots_bytes >> 10, (unsigned long long)plan.receive_bytes >> 10,
-           (unsigned long long)plan.pool_bytes >> 10, (unsigned long long)plan.other_bytes >> 10,
-           (unsigned long long)plan.reserved_bytes >> 20);
+    printf("memory plan: %u workers on %s, each %u connections (%llu KiB, and %llu KiB for their "
+           "sessions), receive buffers %llu KiB, replies, kept messages and messages in parts %llu "
+           "KiB, other %llu KiB; for other threads %llu KiB; reserved in all %llu MiB, used as "
+           "needed\n",
+           plan.workers, plan.backend, plan.connections_per_worker, kib(plan.slots_bytes),
+           kib(plan.spaces_bytes), kib(plan.receive_bytes), kib(plan.pool_bytes),
+           kib(plan.other_bytes), kib(plan.post_bytes), kib(plan.reserved_bytes) >> 10);
     if (serving->received != NULL) {
-        printf("memory plan: kept messages %llu KiB on top, used as needed\n",
-               (unsigned long long)received_cost(serving->received) >> 10);
+        printf("memory plan: messages for the end listing %llu KiB on top, used as needed\n",
+               kib(received_cost(serving->received)));
     }
 }
 

@@ -210,6 +210,15 @@ def test_kept_shows_the_last_messages_with_their_sessions(berthd):
     assert len([line for line in server.lines if line.startswith("session 1000000001")]) == 20
 
 
+def test_session_ids_begin_elsewhere(berthd):
+    server = berthd("--keep-data", 2, "--first-session-id", 5, console=True)
+    for client in server.crowd(2):
+        client.ask(HELLO)
+    assert answer(server, "kept", "10002").startswith("session 6, ")
+    server.enter("kick 5")
+    assert "session 5" in server.wait_for("closing the connection|no connection")[0]
+
+
 def test_kept_says_when_nothing_is(berthd):
     server = berthd(console=True)
     assert "--keep-data" in answer(server, "kept", "no messages are kept")

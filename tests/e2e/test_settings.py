@@ -31,7 +31,7 @@ def test_settings_plan_and_endpoint_are_shown_in_this_order(berthd, backend):
 
 def test_what_is_kept_is_in_the_plan(berthd):
     server = berthd("--keep-data", 1000, "--keep-data-bytes", 10 << 20)
-    (kept,) = re.findall(r"memory plan: kept messages (\d+) KiB", server.said())
+    (kept,) = re.findall(r"memory plan: messages for the end listing (\d+) KiB", server.said())
     assert 10 << 10 < int(kept) < 11 << 10
 
 
