@@ -42,7 +42,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct answers answers;
     char *text = malloc(size + 1); /* of the exact size, so that a sanitizer sees a step too far */
     FUZZ_CHECK(text != NULL);
-    memcpy(text, data, size);
+    if (size > 0) {
+        memcpy(text, data, size);
+    }
     (void)read_and_check(text, size, &answers);
     (void)read_and_check(text, size / 2, &answers);
     free(text);
