@@ -9,7 +9,7 @@ if(E2E_NO_PYTEST OR NOT TARGET berthd OR NOT TARGET berthload)
 endif()
 
 set(E2E_WITHOUT_BACKEND config options example)
-set(E2E_SERIAL descriptors slow_reader thousands full) # large, or measured in time
+set(E2E_SERIAL descriptors slow_reader thousands full seed) # large, or measured in time
 set(E2E_SECONDS_thousands 60)
 set(E2E_SECONDS_full 600)
 set(E2E_SECONDS_log_lost 15) # a reader that does not read is waited for

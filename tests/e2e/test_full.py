@@ -9,6 +9,7 @@ import pytest
 
 from conftest import run
 from peer import PATIENCE, Client, EndOfStream, read_first_replies
+from seed_client import SeedClient, right
 
 pytestmark = pytest.mark.full
 
@@ -194,3 +195,13 @@ def test_eight_thousand_connections_of_berthload(berthd, backend):
     assert status == 0
     summary = server.stop()
     assert (summary.connections, summary.messages) == (8000, 800_000)
+
+
+@pytest.mark.parametrize("connections, messages", [(1000, 500), (8000, 100)])
+def test_the_seeds_client_in_its_true_sizes(berthd, connections, messages):
+    """Its tests 7 and 8, 1 ms between connects and at most 1,000 connections at once."""
+    server = berthd("--max-connections", 10_000, workers=2)
+    client = SeedClient(server.address(), connections, messages, long_test=connections == 8000,
+                        patience=200).run()
+    right(client, connections, messages, long_test=connections == 8000)
+    assert server.stop().messages == connections * messages
