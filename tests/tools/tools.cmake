@@ -20,3 +20,13 @@ add_test(NAME tools.install
   COMMAND ${BERTH_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/install.py ${PROJECT_SOURCE_DIR}
     ${CMAKE_BINARY_DIR} ${CMAKE_BINARY_DIR}/installed ${CMAKE_C_COMPILER} ${INSTALL_FLAGS})
 set_tests_properties(tools.install PROPERTIES TIMEOUT 30 SKIP_RETURN_CODE 77)
+
+# The time line of both ends, on samples; its page, in a browser (a real one takes seconds to start).
+add_test(NAME tools.flow
+  COMMAND ${BERTH_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/flow.py ${PROJECT_SOURCE_DIR}
+    ${CMAKE_BINARY_DIR}/flow)
+set_tests_properties(tools.flow PROPERTIES TIMEOUT 30)
+add_test(NAME tools.flow_page
+  COMMAND ${BERTH_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/flow_page.py ${PROJECT_SOURCE_DIR}
+    ${CMAKE_BINARY_DIR}/flow_page)
+set_tests_properties(tools.flow_page PROPERTIES TIMEOUT 60 SKIP_RETURN_CODE 77)
