@@ -62,6 +62,14 @@ def the_ends_are_found_by_their_address():
 
 
 @case
+def without_addresses_the_ids_tell_which_connection_it_is():
+    text = re.sub(r',"(?:local|peer)":"[^"]*"', "", LOAD.read_text())
+    (SCRATCH / "nowhere-from.jsonl").write_text(text)
+    out = text_of(SERVER, SCRATCH / "nowhere-from.jsonl", "--list")
+    check(out == text_of(SERVER, LOAD, "--list").replace("[::ffff:", ""), out)
+
+
+@case
 def the_order_of_the_files_and_how_a_connection_is_named_change_nothing():
     out = text_of(SERVER, LOAD)
     check(out == text_of(LOAD, SERVER), "the order of the logs matters")
@@ -143,6 +151,22 @@ def without_bytes_the_ids_make_the_arrows():
     out = text_of(SCRATCH / "data-berthd.jsonl", SCRATCH / "data-berthload.jsonl")
     found = re.findall(r"^\[\d\] berthd to berthload: in [\d.]+ us  (.*)$", out, re.MULTILINE)
     check(found == ["10001 M1-C1", "10003 M2-C1"], out)
+
+
+@case
+def where_an_end_noted_no_bytes_messages_are_followed_by_their_order():
+    """Both of a batch of two: queued together, they came apart."""
+    lines = [line for line in LOAD.read_text().splitlines(keepends=True)
+             if '"conn":2' not in line and '"sent"' not in line and '"received"' not in line]
+    began = next(n for n, line in enumerate(lines) if '"send_started"' in line)
+    lines[began] = lines[began].replace("send_started", "queued").replace(
+        '"bytes":9', '"index":1,"count":2,"bytes":10')
+    (SCRATCH / "queued.jsonl").write_text("".join(lines))
+    out = text_of(SERVER, SCRATCH / "queued.jsonl")
+    found = re.findall(r"^\[\d\] (\w+) to \w+: in [\d.]+ us  (.*)$", out, re.MULTILINE)
+    # The sample's server has no record of what it queued, so nothing but ids tells of replies.
+    check(found == [("berthload", "10001 M1-C1"), ("berthd", "10001 M1-C1"),
+                    ("berthload", "10003 M2-C1"), ("berthd", "10003 M2-C1")], out)
 
 
 @case

@@ -30,3 +30,9 @@ add_test(NAME tools.flow_page
   COMMAND ${BERTH_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/flow_page.py ${PROJECT_SOURCE_DIR}
     ${CMAKE_BINARY_DIR}/flow_page)
 set_tests_properties(tools.flow_page PROPERTIES TIMEOUT 60 SKIP_RETURN_CODE 77)
+
+# ./dev walkthrough, shortened.
+add_test(NAME tools.walkthrough_large
+  COMMAND ${BERTH_PYTHON} ${PROJECT_SOURCE_DIR}/tools/walkthrough --seconds 2 --most 600
+    ${CMAKE_BINARY_DIR}/bin)
+set_tests_properties(tools.walkthrough_large PROPERTIES TIMEOUT 180 LABELS full RUN_SERIAL ON)
