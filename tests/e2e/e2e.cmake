@@ -11,6 +11,8 @@ endif()
 set(E2E_WITHOUT_BACKEND config options example)
 set(E2E_SERIAL descriptors slow_reader thousands full seed) # large, or measured in time
 set(E2E_SECONDS_thousands 60)
+set(E2E_SECONDS_defects 20) # many small ones, each with its server
+set(E2E_SECONDS_seed 20)
 set(E2E_SECONDS_full 600)
 set(E2E_SECONDS_log_lost 15) # a reader that does not read is waited for
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import in_child
+from loglines import of_mode, read_log
 from peer import FIRST_ID, PATIENCE, SEED, assert_quiet
 from seed_client import EXIT_DIED, Died, SeedClient, messages_of, right
 
@@ -59,6 +60,22 @@ def test_4_a_client_with_buffers_of_3(berthd):
 
 def test_5_a_server_with_buffers_of_5(berthd):
     serve_seed(berthd, 3, 5, ["--buffer-size", 5])
+
+
+def test_6_threads_are_watched(berthd, tmp_path):
+    """As many threads as workers, each announced once, and one thread for each connection."""
+    path = tmp_path / "log"
+    serve_seed(berthd, 3, 5, ["--watch", "threads", "--log", path], workers=2)
+    entries = of_mode(read_log(path)[0], "threads")
+    new = {entry["thread"] for entry in entries if entry["event"] == "new_thread"}
+    assert 1 <= len(new) <= 2
+    threads = {}
+    for entry in entries:
+        if entry["event"] == "thread":
+            threads.setdefault(entry["conn"], set()).add(entry["thread"])
+    assert len(threads) == 3 + 2  # the silent ones too
+    for connection, seen in threads.items():
+        assert len(seen) == 1 and seen <= new, f"connection {connection}: {seen}"
 
 
 def test_7_a_thousand_connections(berthd):
