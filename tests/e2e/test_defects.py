@@ -113,6 +113,48 @@ def test_defect_06_early_resets(berthd, tmp_path, watched):
     assert server.stop().connections == 152
 
 
+def say_nothing(client):
+    pass
+
+
+def stop_inside_a_message(client):
+    client.send(client.framing.encode(HELLO)[:6])
+
+
+def fall_silent(client):
+    client.ask(HELLO)
+
+
+SILENT = {  # the deadline that ends it, and the words for that
+    say_nothing: ("--first-message-timeout", "no whole message came in time"),
+    stop_inside_a_message: ("--message-timeout", "a message took too long"),
+    fall_silent: ("--receive-idle-timeout", "nothing was received for too long"),
+}
+
+
+@pytest.mark.parametrize("silent", SILENT, ids=lambda silent: silent.__name__)
+def test_defect_08_a_silent_client(berthd, silent):
+    """It is waited for as long as was said, and its end has a reason. (The seed's: for ever.)"""
+    option, reason = SILENT[silent]
+    server = berthd(option, 200)
+    client = server.connect()
+    silent(client)
+    client.read_end()
+    client.close()
+    server.wait_for(reason)
+    server.connect().ask(HELLO)
+
+
+def test_defect_08_a_client_that_does_not_read(berthd):
+    server = berthd("--send-progress-timeout", 300, "--max-message", 65536)
+    client = server.connect(receive_buffer=4096)
+    with pytest.raises(ConnectionError):
+        while True:
+            client.send_messages(bytes(65536))
+    server.wait_for("the peer took nothing of what waits")
+    server.connect().ask(HELLO)
+
+
 def test_defect_09_the_most_at_once_is_exact(berthd):
     """Under churn: 40 at once, again and again, while two workers count. (The seed's: read, then
     incremented.)"""

@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from conftest import run
-from peer import FIRST_ID, PATIENCE, SEED, EndOfStream, Stream
+from peer import FIRST_ID, SEED, EndOfStream, Stream
+from terminal import Terminal
 
 
 class Reset(Exception):
@@ -123,3 +124,35 @@ def test_defect_13_missing_replies_are_no_success(serve, backend):
     status, said = load(serve(answer), backend, "--connections", 2, "--messages", 3)
     assert status == 1
     assert verdict(said)[1] == 2
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """berthload, started on a terminal without --connect: it asks."""
+    environment = {"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    terminal = Terminal("berthload", environment=environment)
+    yield terminal
+    terminal.close()
+
+
+def test_defect_14_questions_are_asked_again(asked):
+    """A host that is none and a port that is none are said, and asked for again: what is typed then
+    counts. (The seed's client repeats its complaint for ever, and reads no more.)"""
+    asked.answer(r"\(I\).*: ", "I")
+    for bad in ("no host", "-x"):
+        asked.answer(r"Host .*: ", bad)
+    asked.answer(r"Host .*: ", "127.0.0.1")
+    for bad in ("http", "0", "-1", "65536"):
+        asked.answer(r"Port .*: ", bad)
+    asked.answer(r"Port .*: ", "1")
+    asked.end_input()
+    assert asked.wait() != 0
+
+
+@pytest.mark.parametrize("questions", [0, 1, 2])
+def test_defect_14_the_end_of_the_input_ends_it(asked, questions):
+    for question, answer in [(r"\(I\).*: ", "I"), (r"Host .*: ", "127.0.0.1")][:questions]:
+        asked.answer(question, answer)
+    asked.end_input()
+    asked.wait()
+    assert "the input ended" in asked.text

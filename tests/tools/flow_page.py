@@ -1,7 +1,9 @@
 """The page of tools/flow, in a real browser: headless Chromium opens it, and the test looks at what
 it shows, as a document after its scripts ran and as pixels, in light and in dark.
 
-    flow_page.py SOURCE SCRATCH       exits with 77, and says why, if there is no Chromium
+    flow_page.py SOURCE BIN SCRATCH   exits with 77, and says why, if there is no Chromium
+
+The pages are those of the samples, and that of a real run of berthd and berthload.
 """
 
 import re
@@ -13,10 +15,11 @@ import zlib
 from collections import Counter
 from pathlib import Path
 
-SOURCE, SCRATCH = (Path(word).resolve() for word in sys.argv[1:3])
+SOURCE, BIN, SCRATCH = (Path(word).resolve() for word in sys.argv[1:4])
 SAMPLES = SOURCE / "tests/tools/flow"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SKIPPED = 77
+MESSAGES = 5  # of each of the two connections of the real run
 WIDE, HIGH = 1280, 900
 ARROWS = {  # requests, replies
     "light": ((11, 98, 184), (163, 71, 0)),
@@ -40,12 +43,31 @@ def browse(browser, page, *options):
     return done.stdout
 
 
-def page_of(connection):
+def page_of(connection, folder=SAMPLES):
     page = SCRATCH / f"page-{connection}.html"
-    subprocess.run([sys.executable, SOURCE / "tools/flow", SAMPLES / "berthd.jsonl",
-                    SAMPLES / "berthload.jsonl", "--connection", str(connection), "--html", page],
+    subprocess.run([sys.executable, SOURCE / "tools/flow", folder / "berthd.jsonl",
+                    folder / "berthload.jsonl", "--connection", str(connection), "--html", page],
                    check=True, timeout=20)
     return page
+
+
+def really_run():
+    """Both programs, each with its log, as berthd.jsonl and berthload.jsonl."""
+    watch = ["--watch", "flow,connections,data", "--log-format", "json", "--log"]
+    command = [BIN / "berthd", "--listen", "127.0.0.1:0", *watch, SCRATCH / "berthd.jsonl"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True) as server:
+        try:
+            address = next(found[1] for line in server.stdout
+                           if (found := re.search(r"listening on (\S+)", line)))
+            subprocess.run([BIN / "berthload", "--connect", address, "--connections", "2",
+                            "--messages", str(MESSAGES), *watch, SCRATCH / "berthload.jsonl"],
+                           check=True, timeout=30, stdin=subprocess.DEVNULL,
+                           stdout=subprocess.DEVNULL)
+            server.terminate()
+            check(server.wait(30) == 0, "berthd did not end in order")
+        finally:
+            server.kill()
 
 
 def arrows_of(dom):
@@ -92,6 +114,22 @@ def look_at_document(browser):
     check(ids == ["", "", "10002", "", "10002", "10004", "10004"], f"ids of pieces: {ids}")
     check(arrows_of(dom)[-1][4] == r"13 bytes · 10004 M&lt;/\x01", "a text came out as markup: "
           f"{arrows_of(dom)[-1]}")
+
+
+def look_at_real_run(browser):
+    """Each message of a connection goes there and comes back, with the id that it was given."""
+    really_run()
+    dom = browse(browser, page_of(2, SCRATCH), "--dump-dom")
+    arrows = [(item[0], label) for item in arrows_of(dom) for label in [item[4]] if item[3]]
+    texts = [re.search(r"(\d+) (M\d+-C\d+)$", label) for _, label in arrows]
+    check(all(texts), f"arrows without id and text: {arrows}")
+    wanted = [(side, f"M{number}-C2") for number in range(1, MESSAGES + 1)
+              for side in ("berthload", "berthd")]
+    check([(side, text[2]) for (side, _), text in zip(arrows, texts)] == wanted,
+          f"the arrows are {arrows}")
+    ids = [int(text[1]) for text in texts]
+    check(ids[0::2] == ids[1::2] == sorted(set(ids)), f"ids of requests and replies: {ids}")
+    check(rows_of(dom)[-1][1] == "closed", f"it ends with {rows_of(dom)[-1]}")
 
 
 def unfilter(kind, line, above, step):
@@ -167,8 +205,9 @@ def main():
     shutil.rmtree(SCRATCH, ignore_errors=True)
     SCRATCH.mkdir(parents=True)
     look_at_document(browser)
+    look_at_real_run(browser)
     colours = {theme: look_at_pixels(browser, theme) for theme in PAPER}
-    print(f"flow_page: {browser} shows both connections; colours: {colours}")
+    print(f"flow_page: {browser} shows the samples and a real run; colours: {colours}")
     return 0
 
 

@@ -28,7 +28,7 @@ add_test(NAME tools.flow
 set_tests_properties(tools.flow PROPERTIES TIMEOUT 30)
 add_test(NAME tools.flow_page
   COMMAND ${BERTH_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/flow_page.py ${PROJECT_SOURCE_DIR}
-    ${CMAKE_BINARY_DIR}/flow_page)
+    ${CMAKE_BINARY_DIR}/bin ${CMAKE_BINARY_DIR}/flow_page)
 set_tests_properties(tools.flow_page PROPERTIES TIMEOUT 60 SKIP_RETURN_CODE 77)
 
 # ./dev walkthrough, shortened.
