@@ -36,3 +36,9 @@ add_test(NAME tools.walkthrough_large
   COMMAND ${BERTH_PYTHON} ${PROJECT_SOURCE_DIR}/tools/walkthrough --seconds 2 --most 600
     ${CMAKE_BINARY_DIR}/bin)
 set_tests_properties(tools.walkthrough_large PROPERTIES TIMEOUT 180 LABELS full RUN_SERIAL ON)
+
+# The guide's commands are run, and what it says of them is looked for.
+add_test(NAME tools.walkthrough
+  COMMAND ${BERTH_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/walkthrough.py ${PROJECT_SOURCE_DIR}
+    ${CMAKE_BINARY_DIR}/bin ${CMAKE_BINARY_DIR}/walkthrough)
+set_tests_properties(tools.walkthrough PROPERTIES TIMEOUT 180 RUN_SERIAL ON)
