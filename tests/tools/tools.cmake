@@ -37,8 +37,12 @@ add_test(NAME tools.walkthrough_large
     ${CMAKE_BINARY_DIR}/bin)
 set_tests_properties(tools.walkthrough_large PROPERTIES TIMEOUT 180 LABELS full RUN_SERIAL ON)
 
-# The guide's commands are run, and what it says of them is looked for.
+# The guide, against the programs: its commands are run, the calls that it names exist.
 add_test(NAME tools.walkthrough
   COMMAND ${BERTH_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/walkthrough.py ${PROJECT_SOURCE_DIR}
     ${CMAKE_BINARY_DIR}/bin ${CMAKE_BINARY_DIR}/walkthrough)
 set_tests_properties(tools.walkthrough PROPERTIES TIMEOUT 180 RUN_SERIAL ON)
+add_test(NAME tools.faq
+  COMMAND ${BERTH_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/faq.py ${PROJECT_SOURCE_DIR}
+    ${CMAKE_BINARY_DIR}/bin)
+set_tests_properties(tools.faq PROPERTIES TIMEOUT ${TEST_SECONDS})
