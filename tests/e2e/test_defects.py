@@ -11,6 +11,7 @@ import pytest
 from conftest import SANITIZED, Berthd
 from loglines import wait_until
 from peer import FIRST_ID, PATIENCE, assert_quiet, readable, read_first_replies
+from seed_client import SeedClient
 
 HELLO = b"hello"
 GROWTH_MAX = (64 if SANITIZED else 4) << 20  # bytes, of a server that was fed with lies
@@ -155,6 +156,18 @@ def test_defect_08_a_client_that_does_not_read(berthd):
     server.connect().ask(HELLO)
 
 
+def test_defect_09_the_listing_is_complete(berthd):
+    """Two workers list 20,000 messages of 200 connections: each once, with the address, the id and
+    the text that its client knows. (The seed's: 43 of 500,000 lost.)"""
+    server = berthd("--keep-data", 20_000, workers=2)
+    client = SeedClient(server.address(), 200, 100, delay_s=0, patience=PATIENCE).run()
+    server.stop()
+    listed = re.findall(r"^127\.0\.0\.1: (\d+), (\d+), (\S+)$", server.said(), re.MULTILINE)
+    assert sorted(listed) == sorted((str(client.ports[reply.connection]), str(reply.id),
+                                     reply.text.decode()) for reply in client.replies)
+    assert len(listed) == 20_000
+
+
 def test_defect_09_the_most_at_once_is_exact(berthd):
     """Under churn: 40 at once, again and again, while two workers count. (The seed's: read, then
     incremented.)"""
@@ -243,6 +256,44 @@ def test_defect_12_limits_for_each_client(berthd):
     client.sock.settimeout(PATIENCE)
     other.ask(HELLO)
     assert server.resident_bytes() - before < (64 if SANITIZED else 32) << 20
+
+
+def test_defect_12_a_list_of_sessions(berthd):
+    """Each with its address; and one of them is ended, by its id."""
+    server = berthd(console=True, workers=2)
+    clients = server.crowd(3)
+    for client in clients:
+        client.ask(HELLO)
+    server.enter("list")
+    server.wait_for("^3 connections$")
+    ids = dict(re.findall(r"^(\d{10}) +127\.0\.0\.1:(\d+) ", server.said(), re.MULTILINE))
+    ports = {port: number for number, port in ids.items()}
+    assert set(ports) == {str(client.sock.getsockname()[1]) for client in clients}
+    server.enter("kick " + ports[str(clients[1].sock.getsockname()[1])])
+    clients[1].read_end()
+    clients[0].ask(HELLO)
+    clients[2].ask(HELLO)
+
+
+def refused(server):
+    try:
+        server.connect().close()
+        return False  # it came before the workers had heard of it
+    except ConnectionRefusedError:
+        return True
+
+
+def test_defect_12_listening_stops_and_starts(berthd):
+    server = berthd(console=True)
+    client = server.connect()
+    client.ask(HELLO)
+    server.enter("stop")
+    server.wait_for("^stopped listening")
+    wait_until(lambda: refused(server), "a client that is refused")
+    client.ask(HELLO)
+    server.enter("start")
+    server.wait_for("^listening again")
+    server.connect().ask(HELLO)
 
 
 def test_defect_12_ipv6(berthd):

@@ -89,6 +89,12 @@ def test_8_eight_thousand_connections(berthd):
                delay_s=0)
 
 
+@pytest.mark.parametrize("handler", ["pool", "delay"])
+def test_answers_from_other_threads_and_late_ones_are_no_different(berthd, handler):
+    late = ["--delay", 2] if handler == "delay" else []
+    serve_seed(berthd, 20, 20, ["--handler", handler, *late], workers=2)
+
+
 def test_it_runs_as_a_program(server):
     host, port = server.address()
     done = subprocess.run(
