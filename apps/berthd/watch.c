@@ -61,8 +61,15 @@ static struct journal *journal_now(void)
 static void show_flow(struct journal_ring *ring, struct berth_conn *conn,
                       const struct berth_record *record)
 {
+    struct session *session = conn == NULL ? NULL : session_of(conn);
     struct entry *entry = journal_entry(ring, ENTRY_FLOW, words_event(record->event),
-                                        conn == NULL ? 0 : session_of(conn)->id, now_ns());
+                                        session == NULL ? 0 : session->id, now_ns());
+    bool an_end = record->event == BERTH_EVENT_OPENED || record->event == BERTH_EVENT_CLOSED;
+    if (session != NULL && an_end) {
+        session_ask_addresses(conn, session); /* by them the client's log finds this connection */
+        entry->peer = session->peer;
+        entry->local = session->local;
+    }
     words_figures(entry, record);
     journal_done(ring);
 }

@@ -53,6 +53,15 @@ def test_connections(berthd, tmp_path):
     assert {e["mode"] for e in entries} == {"connections", "summary"}
 
 
+def test_flow_says_whose_connection_it_is(berthd, tmp_path):
+    """Where it begins and where it ends, so that the client's log can be laid beside it."""
+    entries, names, address = watched(berthd, tmp_path / "log", "flow")
+    ends = [entry for entry in of_mode(entries, "flow") if "peer" in entry]
+    assert sorted((e["event"], e["conn"], e["peer"], e["local"]) for e in ends) == sorted(
+        (event, SESSION + number, name, address)
+        for number, name in enumerate(names) for event in ("opened", "closed"))
+
+
 def test_data(berthd, tmp_path):
     entries, _, _ = watched(berthd, tmp_path / "log", "data")
     lines = of_mode(entries, "data")
