@@ -2,6 +2,7 @@
  * by handle, and visits of all connections on two workers.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -330,7 +331,8 @@ static bool refused(const struct berth_address *at)
     assert_true(fd >= 0);
     const struct timeval patience = {.tv_sec = 1}; /* a queue that is full answers nothing */
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience), 0);
-    bool no = connect(fd, (const struct sockaddr *)&address, sizeof address) < 0;
+    bool no =
+        connect(fd, (const struct sockaddr *)&address, sizeof address) < 0 && errno == ECONNREFUSED;
     close(fd);
     return no;
 }
@@ -387,6 +389,34 @@ static void two_addresses_two_workers(void **state)
     listening_stops_and_starts(&config, 2);
 }
 
+/* A stop, a start and a stop again while a worker has not seen the first: what was asked for last
+ * is what becomes of it. */
+static void listening_is_asked_for_all_the_time(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 300, TIMES = 7 };
+    struct scene scene;
+    live_settings(&scene.config);
+    scene.config.workers = 4;
+    scene_open(&scene);
+    for (int i = 0; i < ROUNDS; i++) {
+        for (int n = 0; n < TIMES; n++) {
+            assert_int_equal(berth_server_listening(scene.server, n % 2 == 1, NULL), BERTH_OK);
+            if (n % 3 == i % 3) {
+                sched_yield();
+            }
+        }
+        LIVE_UNTIL(refused(&scene.at));
+        assert_int_equal(berth_server_listening(scene.server, true, NULL), BERTH_OK);
+    }
+    LIVE_UNTIL(!refused(&scene.at));
+    int fd = live_client(&scene.at);
+    live_tell(fd, "hi\n", 3);
+    live_hear(fd, "hi\n", 3);
+    close(fd);
+    live_end(scene.server);
+}
+
 /* Clients that wait when listening stops are served, not reset. */
 static void who_waits_is_served(void **state)
 {
@@ -426,11 +456,17 @@ static int on_uring(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_BOTH(a_handle_closes),           ON_BOTH(nonsense_is_stale),
-        ON_BOTH(a_paused_connection_waits), ON_BOTH(sends_keep_their_order),
-        ON_BOTH(full_posts_are_told),       ON_BOTH(everybody_is_visited),
-        ON_BOTH(churn_and_requests),        ON_BOTH(one_address_stops_and_starts),
-        ON_BOTH(two_addresses_two_workers), ON_BOTH(who_waits_is_served),
+        ON_BOTH(a_handle_closes),
+        ON_BOTH(nonsense_is_stale),
+        ON_BOTH(a_paused_connection_waits),
+        ON_BOTH(sends_keep_their_order),
+        ON_BOTH(full_posts_are_told),
+        ON_BOTH(everybody_is_visited),
+        ON_BOTH(churn_and_requests),
+        ON_BOTH(one_address_stops_and_starts),
+        ON_BOTH(two_addresses_two_workers),
+        ON_BOTH(who_waits_is_served),
+        ON_BOTH(listening_is_asked_for_all_the_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
