@@ -236,7 +236,7 @@ struct worker {
     struct list again;
     struct list short_of; /* of pool space for replies */
     struct list kept_full;
-    size_t used_seen; /* pool.used when those two were last looked at */
+    uint32_t gives_seen; /* pool.gives when short_of was last looked at */
 
     uint64_t kept_bytes; /* of pieces of the pool that kept messages hold */
 
@@ -388,6 +388,7 @@ int worker_open(struct worker *worker);
 void worker_close(struct worker *worker);
 /* One turn: reap, act, flush. false when the worker has ended. Waits for events only if `wait`. */
 bool worker_turn(struct worker *worker, bool wait);
+bool worker_busy(const struct worker *worker);
 void *worker_run(void *argument);
 struct worker *worker_current(void);
 static inline void attend(struct berth_conn *conn)
@@ -422,6 +423,7 @@ uint32_t keep_room(const struct berth_conn *conn);
 struct chain *keep_reply_chain(struct berth_conn *conn);
 void keep_reply_queued(struct berth_conn *conn, uint32_t bytes);
 void keep_arrived(struct worker *worker, struct mail *mail);
+bool keep_may_resume(const struct worker *worker);
 void keep_resume_waiting(struct worker *worker);
 void keep_drop_all(struct berth_conn *conn);
 /* record.c: events. WATCH tells those who watch, and costs a branch while nobody does; RECORD goes

@@ -12,7 +12,7 @@
  * move to the connection's own chain, O(1) each. The window counts messages and bytes; when it has
  * window_messages or more than window_bytes, nothing more is handed over until some are answered.
  * All connections of a worker together may keep KEPT_SHARE of its pool, beyond which they wait for
- * each other; both are soft by one batch.
+ * each other; both are soft by one batch, the latter up to KEPT_MOST.
  *
  * A connection that ends leaves its kept messages to the program, which still has to let go of
  * them. O(1) each, beside the copy.
@@ -25,6 +25,10 @@
 /* Of a worker's pool. The rest is for replies and for messages in parts, which must go on for kept
  * messages to be answered at all. */
 #define KEPT_SHARE(bytes) ((bytes) / 2)
+
+/* What the last batch may go beyond that: the eighth between this and POOL_SHARE is for messages in
+ * parts alone, or connections would be closed for want of it while the program is slow. */
+#define KEPT_MOST(bytes) ((bytes) / 8 * 5)
 
 struct kept {
     struct berth_kept open; /* what the program sees */
@@ -132,10 +136,15 @@ bool keep_blocked(struct berth_conn *conn)
     return false;
 }
 
-/* Those that waited for others to be answered. */
+/* Whether somebody waits for others to be answered, and need not any more. */
+bool keep_may_resume(const struct worker *worker)
+{
+    return worker->kept_full.count > 0 && !worker_full(worker);
+}
+
 void keep_resume_waiting(struct worker *worker)
 {
-    while (worker->kept_full.count > 0 && !worker_full(worker)) {
+    while (keep_may_resume(worker)) {
         struct berth_conn *conn =
             LIST_ENTRY(list_take(&worker->kept_full), struct berth_conn, held);
         conn->flags &= ~CF_BLOCKED_KEPT;
@@ -155,17 +164,19 @@ static struct berth_kept *refuse(int *err, int code)
     return NULL;
 }
 
-/* A piece for what is kept and `bytes` behind it. */
+/* A piece for what is kept and `bytes` behind it. What it takes is known when it is there. */
 static struct kept *take(struct berth_conn *conn, size_t bytes)
 {
     struct worker *worker = conn->worker;
     struct pool *pool = &worker->pool;
     size_t got = 0;
-    size_t others = pool->used - pool->chains;
-    struct kept *kept = others + bytes <= POOL_SHARE(pool->bytes)
-                            ? pool_take(pool, sizeof *kept + bytes, &got)
-                            : NULL;
+    struct kept *kept = pool_take(pool, sizeof *kept + bytes, &got);
     if (kept == NULL) {
+        return NULL;
+    }
+    if (worker->kept_bytes + got > KEPT_MOST(pool->bytes) ||
+        pool->used - pool->chains > POOL_SHARE(pool->bytes)) {
+        pool_give(pool, kept);
         return NULL;
     }
     *kept = (struct kept){.worker = worker, .speaker = conn->speaker, .piece_bytes = (uint32_t)got};
