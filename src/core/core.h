@@ -238,7 +238,8 @@ struct worker {
     struct list kept_full;
     uint32_t gives_seen; /* pool.gives when short_of was last looked at */
 
-    uint64_t kept_bytes; /* of pieces of the pool that kept messages hold */
+    uint64_t kept_bytes;   /* of the pool, by kept messages */
+    uint64_t behind_bytes; /* by replies that wait for their answers */
 
     /* groups: group.h */
     struct nodes deliveries;
@@ -423,6 +424,7 @@ uint32_t keep_room(const struct berth_conn *conn);
 struct chain *keep_reply_chain(struct berth_conn *conn);
 void keep_reply_queued(struct berth_conn *conn, uint32_t bytes);
 void keep_arrived(struct worker *worker, struct mail *mail);
+uint64_t keep_behind_bytes(const struct berth_conn *conn);
 bool keep_may_resume(const struct worker *worker);
 void keep_resume_waiting(struct worker *worker);
 void keep_drop_all(struct berth_conn *conn);

@@ -11,8 +11,8 @@
  * the newest kept one; when the oldest is answered or released, its reply and what waited behind it
  * move to the connection's own chain, O(1) each. The window counts messages and bytes; when it has
  * window_messages or more than window_bytes, nothing more is handed over until some are answered.
- * All connections of a worker together may keep KEPT_SHARE of its pool, beyond which they wait for
- * each other; both are soft by one batch, the latter up to KEPT_MOST.
+ * All connections of a worker together, replies behind included, may hold KEPT_SHARE of its pool,
+ * beyond which they wait for each other; both are soft by one batch, what is kept up to KEPT_MOST.
  *
  * A connection that ends leaves its kept messages to the program, which still has to let go of
  * them. O(1) each, beside the copy.
@@ -42,6 +42,7 @@ struct kept {
     uint32_t frame_bytes;
     uint32_t piece_bytes;
     uint32_t behind_count; /* replies in `behind` */
+    uint32_t behind_held;  /* of the pool by them, as far as the worker has counted it */
     bool in_window;        /* its message is unanswered, and its connection lives */
     bool ended;            /* the program has let go of it */
 };
@@ -78,6 +79,7 @@ static void window_pop(struct berth_conn *conn)
     }
     conn->window_count = (uint16_t)(conn->window_count - 1 - first->behind_count);
     conn->window_bytes -= first->piece_bytes + first->behind.bytes;
+    conn->worker->behind_bytes -= first->behind_held;
     first->in_window = false;
 }
 
@@ -91,7 +93,11 @@ struct chain *keep_reply_chain(struct berth_conn *conn)
 void keep_reply_queued(struct berth_conn *conn, uint32_t bytes)
 {
     if (conn->window_last != NULL) {
-        conn->window_last->behind_count++;
+        struct kept *last = conn->window_last;
+        conn->worker->behind_bytes -= last->behind_held; /* a reservation may be gone meanwhile */
+        conn->worker->behind_bytes += last->behind.held;
+        last->behind_held = last->behind.held;
+        last->behind_count++;
         conn->window_count++;
         conn->window_bytes += bytes;
     }
@@ -111,14 +117,26 @@ static bool window_full(const struct berth_conn *conn)
 
 static bool worker_full(const struct worker *worker)
 {
-    return worker->kept_bytes > KEPT_SHARE(worker->pool.bytes);
+    return worker->kept_bytes + worker->behind_bytes > KEPT_SHARE(worker->pool.bytes);
+}
+
+/* Of the pool, by replies that wait for an answer. O(messages kept). */
+uint64_t keep_behind_bytes(const struct berth_conn *conn)
+{
+    uint64_t bytes = 0;
+    const struct kept *kept = conn->window_last;
+    while (kept != NULL) {
+        bytes += kept->behind.held;
+        kept = kept->next == conn->window_last ? NULL : kept->next;
+    }
+    return bytes;
 }
 
 /* Whether messages must wait because too much is kept; notes why. */
 bool keep_blocked(struct berth_conn *conn)
 {
     struct worker *worker = conn->worker;
-    if (BERTH_LIKELY(conn->window_last == NULL && worker->kept_bytes == 0)) {
+    if (BERTH_LIKELY(worker->kept_bytes == 0)) { /* then nothing waits behind it either */
         return false;
     }
     if (window_full(conn)) {

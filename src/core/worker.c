@@ -110,6 +110,7 @@ void worker_close(struct worker *worker)
     remote_end(worker);
     groups_fini(worker);
     BERTH_ASSERT(worker->pool.used == worker->kept_bytes); /* the program may still hold those */
+    BERTH_ASSERT(worker->behind_bytes == 0);
     atomic_store(&worker->wake, NULL);
     while (atomic_load(&worker->wakers) > 0) { /* somebody is at it; it takes one write */
         sched_yield();

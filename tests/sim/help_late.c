@@ -401,7 +401,7 @@ static void maybe_listen(struct stage *stage)
 static void keep_time(struct stage *stage)
 {
     struct late *late = stage->late;
-    bool busy = late->held_count > 0 || !late->listening;
+    bool busy = late->held_count > 0 || (!late->listening && stage->stops == 0);
     for (uint32_t i = 0; i < stage->visits_count && !busy; i++) {
         busy = late->visits[i].paused && stage->visits[i].closes == 0;
     }
@@ -475,7 +475,7 @@ void late_check_worker(struct stage *stage, struct worker *worker)
                        number_of(stage, visit), conn->flags);
         }
     }
-    bool room = worker->kept_bytes <= worker->pool.bytes / 2;
+    bool room = worker->kept_bytes + worker->behind_bytes <= worker->pool.bytes / 2;
     bool awake = worker_busy(worker) || !mailbox_is_empty(&worker->mailbox);
     if (worker->kept_full.count > 0 && room && !awake) {
         stage_fail(stage, "worker %u: %u connections wait to keep, there is room, and it sleeps",

@@ -80,10 +80,99 @@ static void a_slow_program_closes_nobody(void **state)
     scene_tear_down();
 }
 
+/* Early replies that wait for a kept message hold memory too: then all wait, and nobody who could
+ * be served otherwise is closed for want of it, however long the program takes. */
+static void early_replies_close_nobody(void **state)
+{
+    (void)state;
+    enum { COUNT = 30, SIZE = 40000, FRAME = 4 + SIZE };
+    static uint8_t frames[COUNT * FRAME];
+    for (uint32_t i = 0; i < COUNT; i++) {
+        memcpy(frames + i * FRAME, (const uint8_t[]){SIZE & 0xff, SIZE >> 8, 0, 0, '!'}, 5);
+    }
+    begin(100);
+    scene.config.window_bytes = 1u << 29;
+    scene_start(2, NULL);
+    uint32_t greedy = scene_arrive(true);
+    uint32_t other = scene_arrive(true);
+    say_many(greedy, 1, 'x');
+    SCENE_UNTIL(kept_count == 1);
+    uint64_t late_ns = sim_world_now(scene.world) + 5000 * NS_PER_MS;
+    uint32_t said = 0;
+    for (bool told = false; sim_world_now(scene.world) < late_ns;) {
+        uint32_t count = FRAME * COUNT - said < 4096 ? FRAME * COUNT - said : 4096;
+        int32_t wrote = sim_peer_write(scene.world, scene.actors[greedy].end, frames + said, count);
+        said += (uint32_t)wrote;
+        if (wrote == 0 && !told) { /* it is not read any more */
+            say_many(other, 3, '!');
+            sim_world_alarm(scene.world, late_ns);
+            told = true;
+        }
+        scene_turn();
+    }
+    assert_true(said > 300000 && said < sizeof frames);
+    assert_int_equal(scene.closes, 0);
+    release_all();
+    for (uint32_t turn = 0; turn < 100000 && scene.messages < 4 + COUNT; turn++) {
+        said += (uint32_t)sim_peer_write(scene.world, scene.actors[greedy].end, frames + said,
+                                         FRAME * COUNT - said);
+        scene_turn();
+        scene.actors[greedy].got_bytes = 0; /* there is no room for all of it */
+    }
+    assert_int_equal(scene.messages, 4 + COUNT);
+    SCENE_UNTIL(scene.actors[other].got_bytes == 15);
+    assert_int_equal(scene.closes, 0);
+    scene_tear_down();
+}
+
+static berth_handle first_open;
+
+static void remember(struct berth_conn *conn)
+{
+    first_open = scene.opens == 0 ? berth_conn_handle(conn) : first_open;
+    scene.opens++;
+}
+
+static void tell_first(struct berth_conn *conn, const struct berth_message *message)
+{
+    if (message->data[0] != '>') {
+        keep_with_room(conn, message);
+        return;
+    }
+    scene.messages++;
+    struct berth_conn *first = berth_conn_find(conn, first_open);
+    assert_non_null(first);
+    assert_int_equal(berth_send(first, "tell", 4), BERTH_OK);
+}
+
+/* What answers nothing does not wait for the window, nor is it refused for the window's sake. */
+static void a_send_passes_a_full_window(void **state)
+{
+    (void)state;
+    begin(60000);
+    scene.protocol.on_open = remember;
+    scene.protocol.on_message = tell_first;
+    scene.config.send_high_bytes = 1000;
+    scene.config.send_low_bytes = 100;
+    scene.config.send_max_bytes = 100000;
+    scene_start(3, NULL);
+    uint32_t first = scene_arrive(true);
+    uint32_t second = scene_arrive(true);
+    say_many(first, 4, 'x');
+    SCENE_UNTIL(kept_count == 4);
+    say_many(second, 1, '>');
+    SCENE_UNTIL(scene.actors[first].got_bytes == 8);
+    assert_memory_equal(scene.actors[first].got + 4, "tell", 4);
+    release_all();
+    scene_tear_down();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slow_program_closes_nobody),
+        cmocka_unit_test(early_replies_close_nobody),
+        cmocka_unit_test(a_send_passes_a_full_window),
     };
     return cmocka_run_group_tests_name("sim.keep", tests, NULL, NULL);
 }
