@@ -368,8 +368,8 @@ berth_handle berth_conn_handle(const struct berth_conn *conn);
  * and is open; otherwise NULL. */
 struct berth_conn *berth_conn_find(struct berth_conn *peer, berth_handle handle);
 
-/* Hands over no more messages, and soon stops reading, until berth_resume. Idempotent. A stop of
- * the server resumes. */
+/* Hands over no more messages (those that on_messages has already are its own), and soon stops
+ * reading, until berth_resume. Idempotent. A stop of the server resumes, and is not paused. */
 void berth_pause(struct berth_conn *conn);
 void berth_resume(struct berth_conn *conn);
 
@@ -434,8 +434,8 @@ void berth_kept_release(struct berth_kept *kept);
 
 /* ================================================================================= from any thread
  *
- * By handle, while the server object lives. BERTH_E_STALE: the connection has ended. One that ends
- * at the same moment may swallow the request.
+ * By handle, while the server object lives. BERTH_E_STALE: the connection has ended. One that
+ * closes, or ends at the same moment, may swallow the request (sends_dropped counts messages).
  */
 
 /* As berth_close, berth_pause and berth_resume; those asked for last win, a close for good. */

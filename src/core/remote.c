@@ -134,7 +134,7 @@ int berth_handle_resume(struct berth_server *server, berth_handle handle)
 void berth_pause(struct berth_conn *conn)
 {
     BERTH_ASSERT(worker_current() == conn->worker);
-    if (conn->state == CONN_OPEN) {
+    if (conn->state == CONN_OPEN && (conn->flags & CF_STOP) == 0) { /* a stop resumes */
         if ((conn->flags & CF_PAUSED) == 0) {
             RECORD(conn->worker, conn, PAUSED, 0, BERTH_PAUSE_PROGRAM);
         }

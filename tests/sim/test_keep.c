@@ -167,12 +167,80 @@ static void a_send_passes_a_full_window(void **state)
     scene_tear_down();
 }
 
+static void pause_each(struct berth_conn *conn, const struct berth_message *message)
+{
+    scene_echo(conn, message);
+    berth_pause(conn);
+}
+
+static void resume_each(struct berth_conn *conn, void *context)
+{
+    (void)context;
+    berth_resume(conn);
+}
+
+/* One at a time means one: what else came in the batch waits for the end of the pause. With every
+ * framing, however the bytes came. */
+static void a_pause_holds_in_the_middle_of_a_batch(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < CODECS; i++) {
+        const struct berth_framing *framing = &codecs[i].framing;
+        struct berth_framing small = *framing;
+        small.message_bytes_max = small.message_bytes_max > 64 ? 64 : small.message_bytes_max;
+        uint32_t size = framing->kind == BERTH_FRAMING_FIXED ? framing->message_bytes_max : 7;
+        uint8_t frames[5 * (7 + CODEC_EXTRA)];
+        uint32_t bytes = 0;
+        for (int n = 0; n < 5; n++) {
+            uint8_t message[8] = "message";
+            message[0] = (uint8_t)('0' + n);
+            bytes += (uint32_t)codec_encode(&small, message, size, frames + bytes);
+        }
+        scene_set_up(&small);
+        scene.protocol.on_message = pause_each;
+        scene_start(4 + i, NULL);
+        uint32_t actor = scene_arrive(true);
+        scene_say_and_wait(actor, frames, bytes - 1);
+        scene_say(actor, frames + bytes - 1, 1);
+        for (uint32_t n = 1; n <= 5; n++) {
+            SCENE_UNTIL(scene.actors[actor].got_bytes >= n * (bytes / 5));
+            assert_int_equal(scene.messages, n);
+            assert_int_equal(berth_visit(scene.server, resume_each, NULL, NULL), BERTH_OK);
+        }
+        assert_memory_equal(scene.actors[actor].got, frames, bytes);
+        struct berth_stats stats;
+        berth_server_stats(scene.server, &stats);
+        assert_int_equal(stats.messages_in, 5);
+        scene_tear_down();
+    }
+}
+
+/* A stop resumes: also who is paused for each message, and during the stop. */
+static void a_stop_is_not_paused(void **state)
+{
+    (void)state;
+    const struct berth_framing framing = berth_framing_seed(8);
+    scene_set_up(&framing);
+    scene.protocol.on_message = pause_each;
+    scene_start(30, NULL);
+    uint32_t actor = scene_arrive(true);
+    say_many(actor, 20, 'p');
+    uint64_t stop_ns = sim_world_now(scene.world);
+    berth_server_stop(scene.server);
+    SCENE_UNTIL((scene_state(actor) & SIM_PEER_EOF) != 0);
+    assert_int_equal(scene.actors[actor].got_bytes, 100);
+    assert_true(sim_world_now(scene.world) - stop_ns < 100 * NS_PER_MS);
+    scene_tear_down();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slow_program_closes_nobody),
         cmocka_unit_test(early_replies_close_nobody),
         cmocka_unit_test(a_send_passes_a_full_window),
+        cmocka_unit_test(a_pause_holds_in_the_middle_of_a_batch),
+        cmocka_unit_test(a_stop_is_not_paused),
     };
     return cmocka_run_group_tests_name("sim.keep", tests, NULL, NULL);
 }
