@@ -318,6 +318,7 @@ struct post {
     struct pool pool;
     uint8_t *block;
     size_t bytes;
+    size_t piece_most; /* the most that can be taken at once */
 };
 
 enum server_listening {
@@ -326,13 +327,15 @@ enum server_listening {
     LISTENING_HALTED,
 };
 
+enum server_state { SERVER_CREATED, SERVER_RUNNING, SERVER_ENDED };
+
 struct berth_server {
     struct berth_config config; /* with every default resolved */
     struct layout layout;
     const struct io_backend *backend;
-    void *world;  /* the simulation's, or NULL */
-    bool stepped; /* tests: no threads; worker_turn is called from outside */
-    enum { SERVER_CREATED, SERVER_RUNNING, SERVER_ENDED } state;
+    void *world;       /* the simulation's, or NULL */
+    bool stepped;      /* tests: no threads; worker_turn is called from outside */
+    _Atomic int state; /* enum server_state; the owner's to change */
 
     struct io_listener listeners[IO_LISTENERS_MAX];
     const struct speaker *listener_speakers[IO_LISTENERS_MAX];

@@ -30,6 +30,10 @@
  * parts alone, or connections would be closed for want of it while the program is slow. */
 #define KEPT_MOST(bytes) ((bytes) / 8 * 5)
 
+/* What one connection's window may hold at the very most, so that this, send_max_bytes and
+ * post_bytes together can be counted in 32 bits. */
+#define WINDOW_MOST (UINT32_C(1) << 30)
+
 struct kept {
     struct berth_kept open; /* what the program sees */
     struct slab_ref ref;    /* the reply, once it is queued */
@@ -193,6 +197,7 @@ static struct kept *take(struct berth_conn *conn, size_t bytes)
         return NULL;
     }
     if (worker->kept_bytes + got > KEPT_MOST(pool->bytes) ||
+        conn->window_bytes + (uint64_t)got > WINDOW_MOST ||
         pool->used - pool->chains > POOL_SHARE(pool->bytes)) {
         pool_give(pool, kept);
         return NULL;
