@@ -368,8 +368,8 @@ berth_handle berth_conn_handle(const struct berth_conn *conn);
  * and is open; otherwise NULL. */
 struct berth_conn *berth_conn_find(struct berth_conn *peer, berth_handle handle);
 
-/* Hands over no more messages, and soon stops reading, until berth_resume. Idempotent. A stop of
- * the server resumes. */
+/* Hands over no more messages (those that on_messages has already are its own), and soon stops
+ * reading, until berth_resume. Idempotent. A stop of the server resumes, and is not paused. */
 void berth_pause(struct berth_conn *conn);
 void berth_resume(struct berth_conn *conn);
 
@@ -434,8 +434,8 @@ void berth_kept_release(struct berth_kept *kept);
 
 /* ================================================================================= from any thread
  *
- * By handle, while the server object lives. BERTH_E_STALE: the connection has ended. One that ends
- * at the same moment may swallow the request.
+ * By handle, while the server object lives. BERTH_E_STALE: the connection has ended. One that
+ * closes, or ends at the same moment, may swallow the request (sends_dropped counts messages).
  */
 
 /* As berth_close, berth_pause and berth_resume; those asked for last win, a close for good. */
@@ -460,7 +460,8 @@ int berth_server_listening(struct berth_server *server, bool on, struct berth_er
 /* Calls `each` for every connection between on_open and on_close, on its worker, where everything
  * is allowed that is in a callback; then `done` (may be NULL) once, on the worker that was last.
  * Returns at once. A worker's connections are visited in one turn. Before start, it waits for the
- * start. BERTH_E_WOULD_EXCEED (post_bytes): then neither is called. */
+ * start. While the workers end, `done` may be called on this thread, before this returns.
+ * BERTH_E_WOULD_EXCEED (post_bytes), BERTH_E_STATE (all workers have ended): then neither is. */
 int berth_visit(struct berth_server *server, void (*each)(struct berth_conn *conn, void *context),
                 void (*done)(void *context), void *context);
 

@@ -22,13 +22,14 @@ bool chain_can(struct pool *pool, uint32_t bytes)
     return within_share(pool, bytes + SLAB_HEAD) && pool_can(pool, bytes + SLAB_HEAD);
 }
 
-static void slab_give(struct pool *pool, struct slab *slab)
+static void slab_give(struct chain *chain, struct pool *pool, struct slab *slab)
 {
     if (slab->outside) {
         struct slab_ref *ref = (struct slab_ref *)(void *)slab;
         ref->give(ref);
         return;
     }
+    chain->held -= slab->size + (uint32_t)SLAB_HEAD;
     pool->chains -= slab->size + SLAB_HEAD;
     pool_give(pool, slab);
 }
@@ -56,6 +57,7 @@ struct slab *chain_grow(struct chain *chain, struct pool *pool, uint32_t bytes)
         return NULL;
     }
     pool->chains += got;
+    chain->held += (uint32_t)got;
     *slab = (struct slab){.size = (uint32_t)(got - SLAB_HEAD)};
     append(chain, slab);
     return slab;
@@ -85,6 +87,7 @@ void chain_join(struct chain *to, struct chain *from, struct pool *pool)
     }
     to->last = from->last;
     to->bytes += from->bytes;
+    to->held += from->held;
     *from = (struct chain){0};
 }
 
@@ -131,7 +134,7 @@ void chain_sent(struct chain *chain, struct pool *pool, uint32_t bytes)
         }
         bytes -= left;
         chain->first = slab->next;
-        slab_give(pool, slab);
+        slab_give(chain, pool, slab);
         if (chain->first == NULL) {
             chain->last = NULL;
         }
@@ -158,7 +161,7 @@ void chain_trim(struct chain *chain, struct pool *pool)
         before->next = NULL;
     }
     chain->last = before;
-    slab_give(pool, last);
+    slab_give(chain, pool, last);
 }
 
 void chain_clear(struct chain *chain, struct pool *pool)
@@ -166,7 +169,7 @@ void chain_clear(struct chain *chain, struct pool *pool)
     while (chain->first != NULL) {
         struct slab *slab = chain->first;
         chain->first = slab->next;
-        slab_give(pool, slab);
+        slab_give(chain, pool, slab);
     }
     *chain = (struct chain){0};
 }

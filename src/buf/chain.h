@@ -35,6 +35,7 @@ struct chain {
     struct slab *first;
     struct slab *last;
     uint32_t bytes; /* queued and not sent */
+    uint32_t held;  /* of the pool: its slabs */
 };
 
 /* A piece of the chain to send. */

@@ -173,6 +173,7 @@ void pool_give(struct pool *pool, void *taken)
     BERTH_ASSERT(pool->orders[index] != 0 && (pool->orders[index] & FREE_BIT) == 0);
     unsigned order = pool->orders[index] - 1u;
     pool->used -= order_bytes(order);
+    pool->gives++;
     unsigned most = order < POOL_READY_BIG_ORDERS ? POOL_READY_SMALL : POOL_READY_BIG;
     if (pool->ready_count[order] < most) {
         piece->next = pool->ready[order];

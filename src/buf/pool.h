@@ -37,6 +37,7 @@ struct pool {
     size_t used;   /* bytes of pieces that are out */
     size_t chains; /* of these, for output chains: kept by chain.c and nodes.c */
     size_t used_most;
+    uint32_t gives; /* how often a piece was given back */
 };
 
 /* Output chains together, and all else together, take no more than this part of a pool each, so

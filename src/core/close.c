@@ -291,7 +291,7 @@ static uint64_t input_held(const struct berth_conn *conn)
 
 static uint64_t bytes_held(const struct berth_conn *conn)
 {
-    return (uint64_t)conn->input_size + conn->out.bytes;
+    return (uint64_t)conn->input_size + conn->out.bytes + keep_behind_bytes(conn);
 }
 
 /* Closes the connection that holds most, `conn` if none holds more. */

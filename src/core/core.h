@@ -236,9 +236,10 @@ struct worker {
     struct list again;
     struct list short_of; /* of pool space for replies */
     struct list kept_full;
-    size_t used_seen; /* pool.used when those two were last looked at */
+    uint32_t gives_seen; /* pool.gives when short_of was last looked at */
 
-    uint64_t kept_bytes; /* of pieces of the pool that kept messages hold */
+    uint64_t kept_bytes;   /* of the pool, by kept messages */
+    uint64_t behind_bytes; /* by replies that wait for their answers */
 
     /* groups: group.h */
     struct nodes deliveries;
@@ -317,6 +318,7 @@ struct post {
     struct pool pool;
     uint8_t *block;
     size_t bytes;
+    size_t piece_most; /* the most that can be taken at once */
 };
 
 enum server_listening {
@@ -325,13 +327,15 @@ enum server_listening {
     LISTENING_HALTED,
 };
 
+enum server_state { SERVER_CREATED, SERVER_RUNNING, SERVER_ENDED };
+
 struct berth_server {
     struct berth_config config; /* with every default resolved */
     struct layout layout;
     const struct io_backend *backend;
-    void *world;  /* the simulation's, or NULL */
-    bool stepped; /* tests: no threads; worker_turn is called from outside */
-    enum { SERVER_CREATED, SERVER_RUNNING, SERVER_ENDED } state;
+    void *world;       /* the simulation's, or NULL */
+    bool stepped;      /* tests: no threads; worker_turn is called from outside */
+    _Atomic int state; /* enum server_state; the owner's to change */
 
     struct io_listener listeners[IO_LISTENERS_MAX];
     const struct speaker *listener_speakers[IO_LISTENERS_MAX];
@@ -388,6 +392,7 @@ int worker_open(struct worker *worker);
 void worker_close(struct worker *worker);
 /* One turn: reap, act, flush. false when the worker has ended. Waits for events only if `wait`. */
 bool worker_turn(struct worker *worker, bool wait);
+bool worker_busy(const struct worker *worker);
 void *worker_run(void *argument);
 struct worker *worker_current(void);
 static inline void attend(struct berth_conn *conn)
@@ -422,6 +427,8 @@ uint32_t keep_room(const struct berth_conn *conn);
 struct chain *keep_reply_chain(struct berth_conn *conn);
 void keep_reply_queued(struct berth_conn *conn, uint32_t bytes);
 void keep_arrived(struct worker *worker, struct mail *mail);
+uint64_t keep_behind_bytes(const struct berth_conn *conn);
+bool keep_may_resume(const struct worker *worker);
 void keep_resume_waiting(struct worker *worker);
 void keep_drop_all(struct berth_conn *conn);
 /* record.c: events. WATCH tells those who watch, and costs a branch while nobody does; RECORD goes

@@ -116,8 +116,10 @@ void dispatch_resume_waiting(struct worker *worker)
     }
 }
 
-static void call(struct berth_conn *conn, uint32_t count)
+/* Returns how many were handed over: all, unless the program wants no more for now. */
+static uint32_t call(struct berth_conn *conn, uint32_t count)
 {
+    uint32_t handed = count;
     struct worker *worker = conn->worker;
     const struct berth_protocol *protocol = &conn->speaker->protocol;
     worker->batch_conn = conn;
@@ -127,11 +129,15 @@ static void call(struct berth_conn *conn, uint32_t count)
     if (protocol->on_messages != NULL) {
         protocol->on_messages(conn, worker->batch, count);
     } else if (protocol->on_message != NULL) {
-        for (uint32_t i = 0; i < count && (conn->flags & CF_CLOSE) == 0; i++) {
+        for (uint32_t i = 0; i < handed && (conn->flags & CF_CLOSE) == 0; i++) {
             protocol->on_message(conn, &worker->batch[i]);
+            if (BERTH_UNLIKELY((conn->flags & CF_PAUSED) != 0)) {
+                handed = i + 1;
+            }
         }
     }
     worker->batch_conn = NULL;
+    return handed;
 }
 
 /* What was cut off the front of some bytes. */
@@ -150,21 +156,36 @@ static bool reserve(struct berth_conn *conn, const struct batch *batch)
     return chain_reserve(keep_reply_chain(conn), &conn->worker->pool, bytes) == 0;
 }
 
-static void deliver(struct berth_conn *conn, uint32_t count, uint32_t bytes)
+/* Those that the program did not want are cut again when it does. */
+static void take_back(struct berth_conn *conn, const uint8_t *bytes, uint32_t handed,
+                      struct batch *batch)
+{
+    const struct berth_message *next = &conn->worker->batch[handed];
+    STAT_ADD(conn->worker, messages_in, 0 - (uint64_t)(batch->messages - handed));
+    batch->messages = handed;
+    batch->bytes = (size_t)(next->data - next->header_bytes - bytes);
+    batch->verdict = BERTH_FRAME_READY;
+    conn->scanned = 0;
+}
+
+static void deliver(struct berth_conn *conn, const uint8_t *bytes, struct batch *batch)
 {
     struct worker *worker = conn->worker;
     uint64_t queued = worker->messages_out - worker->others_out;
     uint32_t queued_bytes = conn->out.bytes;
-    STAT_ADD(worker, messages_in, count);
-    conn->turn_bytes += bytes;
-    conn->turn_messages += count;
+    STAT_ADD(worker, messages_in, batch->messages);
+    conn->turn_bytes += (uint32_t)batch->bytes;
+    conn->turn_messages += batch->messages;
     if (WATCHES(worker, MESSAGE)) {
-        watch_batch(conn, count);
+        watch_batch(conn, batch->messages);
     }
-    RECORD(worker, conn, DELIVERED, count, bytes);
-    WATCH(worker, conn, THREAD, count, BERTH_CALLBACK_MESSAGES);
+    RECORD(worker, conn, DELIVERED, batch->messages, batch->bytes);
+    WATCH(worker, conn, THREAD, batch->messages, BERTH_CALLBACK_MESSAGES);
     deadline_messages_ended(conn);
-    call(conn, count);
+    uint32_t handed = call(conn, batch->messages);
+    if (BERTH_UNLIKELY(handed < batch->messages)) {
+        take_back(conn, bytes, handed, batch);
+    }
     if (conn->out.bytes > 0) {
         attend(conn);
     }
@@ -211,7 +232,7 @@ static bool cut_and_deliver(struct berth_conn *conn, const uint8_t *bytes, size_
     }
     conn->scanned = batch->scanned;
     if (batch->messages > 0) {
-        deliver(conn, batch->messages, (uint32_t)batch->bytes);
+        deliver(conn, bytes, batch);
         chain_trim(chain, &worker->pool);
     }
     return true;

@@ -11,8 +11,8 @@
  * the newest kept one; when the oldest is answered or released, its reply and what waited behind it
  * move to the connection's own chain, O(1) each. The window counts messages and bytes; when it has
  * window_messages or more than window_bytes, nothing more is handed over until some are answered.
- * All connections of a worker together may keep KEPT_SHARE of its pool, beyond which they wait for
- * each other; both are soft by one batch.
+ * All connections of a worker together, replies behind included, may hold KEPT_SHARE of its pool,
+ * beyond which they wait for each other; both are soft by one batch, what is kept up to KEPT_MOST.
  *
  * A connection that ends leaves its kept messages to the program, which still has to let go of
  * them. O(1) each, beside the copy.
@@ -26,6 +26,14 @@
  * messages to be answered at all. */
 #define KEPT_SHARE(bytes) ((bytes) / 2)
 
+/* What the last batch may go beyond that: the eighth between this and POOL_SHARE is for messages in
+ * parts alone, or connections would be closed for want of it while the program is slow. */
+#define KEPT_MOST(bytes) ((bytes) / 8 * 5)
+
+/* What one connection's window may hold at the very most, so that this, send_max_bytes and
+ * post_bytes together can be counted in 32 bits. */
+#define WINDOW_MOST (UINT32_C(1) << 30)
+
 struct kept {
     struct berth_kept open; /* what the program sees */
     struct slab_ref ref;    /* the reply, once it is queued */
@@ -38,6 +46,7 @@ struct kept {
     uint32_t frame_bytes;
     uint32_t piece_bytes;
     uint32_t behind_count; /* replies in `behind` */
+    uint32_t behind_held;  /* of the pool by them, as far as the worker has counted it */
     bool in_window;        /* its message is unanswered, and its connection lives */
     bool ended;            /* the program has let go of it */
 };
@@ -74,6 +83,7 @@ static void window_pop(struct berth_conn *conn)
     }
     conn->window_count = (uint16_t)(conn->window_count - 1 - first->behind_count);
     conn->window_bytes -= first->piece_bytes + first->behind.bytes;
+    conn->worker->behind_bytes -= first->behind_held;
     first->in_window = false;
 }
 
@@ -87,7 +97,11 @@ struct chain *keep_reply_chain(struct berth_conn *conn)
 void keep_reply_queued(struct berth_conn *conn, uint32_t bytes)
 {
     if (conn->window_last != NULL) {
-        conn->window_last->behind_count++;
+        struct kept *last = conn->window_last;
+        conn->worker->behind_bytes -= last->behind_held; /* a reservation may be gone meanwhile */
+        conn->worker->behind_bytes += last->behind.held;
+        last->behind_held = last->behind.held;
+        last->behind_count++;
         conn->window_count++;
         conn->window_bytes += bytes;
     }
@@ -107,14 +121,26 @@ static bool window_full(const struct berth_conn *conn)
 
 static bool worker_full(const struct worker *worker)
 {
-    return worker->kept_bytes > KEPT_SHARE(worker->pool.bytes);
+    return worker->kept_bytes + worker->behind_bytes > KEPT_SHARE(worker->pool.bytes);
+}
+
+/* Of the pool, by replies that wait for an answer. O(messages kept). */
+uint64_t keep_behind_bytes(const struct berth_conn *conn)
+{
+    uint64_t bytes = 0;
+    const struct kept *kept = conn->window_last;
+    while (kept != NULL) {
+        bytes += kept->behind.held;
+        kept = kept->next == conn->window_last ? NULL : kept->next;
+    }
+    return bytes;
 }
 
 /* Whether messages must wait because too much is kept; notes why. */
 bool keep_blocked(struct berth_conn *conn)
 {
     struct worker *worker = conn->worker;
-    if (BERTH_LIKELY(conn->window_last == NULL && worker->kept_bytes == 0)) {
+    if (BERTH_LIKELY(worker->kept_bytes == 0)) { /* then nothing waits behind it either */
         return false;
     }
     if (window_full(conn)) {
@@ -132,10 +158,15 @@ bool keep_blocked(struct berth_conn *conn)
     return false;
 }
 
-/* Those that waited for others to be answered. */
+/* Whether somebody waits for others to be answered, and need not any more. */
+bool keep_may_resume(const struct worker *worker)
+{
+    return worker->kept_full.count > 0 && !worker_full(worker);
+}
+
 void keep_resume_waiting(struct worker *worker)
 {
-    while (worker->kept_full.count > 0 && !worker_full(worker)) {
+    while (keep_may_resume(worker)) {
         struct berth_conn *conn =
             LIST_ENTRY(list_take(&worker->kept_full), struct berth_conn, held);
         conn->flags &= ~CF_BLOCKED_KEPT;
@@ -155,17 +186,20 @@ static struct berth_kept *refuse(int *err, int code)
     return NULL;
 }
 
-/* A piece for what is kept and `bytes` behind it. */
+/* A piece for what is kept and `bytes` behind it. What it takes is known when it is there. */
 static struct kept *take(struct berth_conn *conn, size_t bytes)
 {
     struct worker *worker = conn->worker;
     struct pool *pool = &worker->pool;
     size_t got = 0;
-    size_t others = pool->used - pool->chains;
-    struct kept *kept = others + bytes <= POOL_SHARE(pool->bytes)
-                            ? pool_take(pool, sizeof *kept + bytes, &got)
-                            : NULL;
+    struct kept *kept = pool_take(pool, sizeof *kept + bytes, &got);
     if (kept == NULL) {
+        return NULL;
+    }
+    if (worker->kept_bytes + got > KEPT_MOST(pool->bytes) ||
+        conn->window_bytes + (uint64_t)got > WINDOW_MOST ||
+        pool->used - pool->chains > POOL_SHARE(pool->bytes)) {
+        pool_give(pool, kept);
         return NULL;
     }
     *kept = (struct kept){.worker = worker, .speaker = conn->speaker, .piece_bytes = (uint32_t)got};

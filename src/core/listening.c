@@ -102,6 +102,10 @@ int berth_server_listening(struct berth_server *server, bool on, struct berth_er
                 berth_address_format(&server->listeners[i].address, text, sizeof text);
                 result = error_set(error, BERTH_E_SYSTEM, -failed, "address",
                                    "cannot listen on %s again", text);
+                while (i > 0) { /* nobody would take their clients */
+                    i--;
+                    io_listener_halt(server->backend, server->world, &server->listeners[i]);
+                }
             }
         }
         if (result == BERTH_OK) {

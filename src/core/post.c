@@ -19,6 +19,10 @@ int post_create(struct post *post, uint64_t bytes)
     if (post->block == NULL) {
         return BERTH_E_MEMORY;
     }
+    post->piece_most = POOL_PIECE;
+    while (post->piece_most <= post->bytes / 2) {
+        post->piece_most *= 2;
+    }
     pool_init(&post->pool, post->block, post->bytes, post->block + post->bytes);
     pthread_mutex_init(&post->lock, NULL);
     return BERTH_OK;

@@ -134,7 +134,7 @@ int berth_handle_resume(struct berth_server *server, berth_handle handle)
 void berth_pause(struct berth_conn *conn)
 {
     BERTH_ASSERT(worker_current() == conn->worker);
-    if (conn->state == CONN_OPEN) {
+    if (conn->state == CONN_OPEN && (conn->flags & CF_STOP) == 0) { /* a stop resumes */
         if ((conn->flags & CF_PAUSED) == 0) {
             RECORD(conn->worker, conn, PAUSED, 0, BERTH_PAUSE_PROGRAM);
         }
@@ -211,7 +211,7 @@ int berth_handle_send(struct berth_server *server, berth_handle handle, const vo
     if (conn == NULL || !is_of(atomic_load(&conn->word), handle)) {
         return BERTH_E_STALE;
     }
-    if (size > server->post.bytes || size > server->config.send_max_bytes) {
+    if (size > server->post.piece_most || size > server->config.send_max_bytes) {
         return BERTH_E_TOO_LARGE;
     }
     const struct berth_framing *framing = &speaker->protocol.framing;
@@ -223,7 +223,8 @@ int berth_handle_send(struct berth_server *server, berth_handle handle, const vo
         return result;
     }
     size_t bytes = header_bytes + size + trailer_bytes;
-    if (sizeof(struct sent) + bytes > server->post.bytes || bytes > server->config.send_max_bytes) {
+    if (sizeof(struct sent) + bytes > server->post.piece_most ||
+        bytes > server->config.send_max_bytes) {
         return BERTH_E_TOO_LARGE;
     }
     struct sent *sent = post_take(&server->post, sizeof *sent + bytes);
@@ -264,9 +265,9 @@ static void send_arrived(struct worker *worker, struct mail *mail)
 /* ---------------------------------------------------------------------------------------- visits
  */
 
-static void visit_over(struct visit *visit)
+static void visit_over(struct visit *visit, uint32_t workers)
 {
-    if (atomic_fetch_sub(&visit->left, 1) > 1) {
+    if (atomic_fetch_sub(&visit->left, workers) > workers) {
         return;
     }
     if (visit->done != NULL) {
@@ -289,12 +290,18 @@ int berth_visit(struct berth_server *server, void (*each)(struct berth_conn *con
     visit->done = done;
     visit->context = context;
     atomic_init(&visit->left, workers);
+    uint32_t ended = 0;
     for (uint32_t i = 0; i < workers; i++) {
         struct visit_letter *letter = &visit->letters[i];
         *letter = (struct visit_letter){.mail.kind = MAIL_VISIT, .visit = visit};
-        if (!worker_post(&server->workers[i], &letter->mail)) {
-            visit_over(visit); /* nobody is there any more */
-        }
+        ended += worker_post(&server->workers[i], &letter->mail) ? 0 : 1;
+    }
+    if (ended == workers) { /* nobody is there, and `done` may well visit again */
+        post_give(&server->post, visit);
+        return BERTH_E_STATE;
+    }
+    if (ended > 0) {
+        visit_over(visit, ended);
     }
     return BERTH_OK;
 }
@@ -308,7 +315,7 @@ static void visit_arrived(struct worker *worker, struct mail *mail)
             visit->each(conn, visit->context);
         }
     }
-    visit_over(visit);
+    visit_over(visit, 1);
 }
 
 /* ---------------------------------------------------------------------------------- the mailbox */

@@ -24,15 +24,19 @@ static void *refuse(int *err, int code)
     return NULL;
 }
 
-/* With something queued, a send's completion will say that there is room; otherwise it is the pool
- * that is short. */
 static void *exceeded(struct berth_conn *conn, int *err)
 {
     conn->flags |= CF_EXCEEDED;
-    if (conn->out.bytes == 0 && conn->window_bytes == 0) {
+    return refuse(err, BERTH_E_WOULD_EXCEED);
+}
+
+/* The pool has no piece. With something queued, a send's completion will say that there is room. */
+static void *pool_short(struct berth_conn *conn, int *err)
+{
+    if (conn->out.bytes == 0) {
         dispatch_block_for_space(conn);
     }
-    return refuse(err, BERTH_E_WOULD_EXCEED);
+    return exceeded(conn, err);
 }
 
 /* Room for one framed message of `size` bytes in a chain of the connection, header and delimiter
@@ -61,7 +65,8 @@ static void *frame_space(struct berth_conn *conn, struct chain *chain, size_t si
     if (BERTH_UNLIKELY(bytes > most || bytes + SLAB_HEAD > POOL_SHARE(worker->pool.bytes))) {
         return refuse(err, BERTH_E_TOO_LARGE);
     }
-    if (BERTH_UNLIKELY((uint64_t)conn->out.bytes + conn->window_bytes > most - bytes)) {
+    uint64_t waits = chain == &conn->out ? 0 : chain->bytes; /* for an earlier reply */
+    if (BERTH_UNLIKELY(conn->out.bytes + waits > most - bytes)) {
         return exceeded(conn, err);
     }
     if (BERTH_UNLIKELY(bytes == 0)) {
@@ -69,7 +74,7 @@ static void *frame_space(struct berth_conn *conn, struct chain *chain, size_t si
     }
     uint8_t *at = chain_space(chain, &worker->pool, bytes);
     if (BERTH_UNLIKELY(at == NULL)) {
-        return exceeded(conn, err);
+        return pool_short(conn, err);
     }
     if (speaker->fast != FAST_NONE) {
         store32(at, (uint32_t)size, speaker->fast == FAST_BIG_32);
@@ -230,9 +235,8 @@ void send_completed(struct berth_conn *conn, int32_t result)
 /* Tells a program that was refused room that there is some again. */
 void send_drained(struct berth_conn *conn)
 {
-    uint64_t queued = (uint64_t)conn->out.bytes + conn->window_bytes;
     if ((conn->flags & CF_EXCEEDED) == 0 || conn->state != CONN_OPEN ||
-        queued > conn->worker->server->config.send_low_bytes) {
+        conn->out.bytes > conn->worker->server->config.send_low_bytes) {
         return;
     }
     conn->flags &= ~CF_EXCEEDED;

@@ -110,6 +110,7 @@ void worker_close(struct worker *worker)
     remote_end(worker);
     groups_fini(worker);
     BERTH_ASSERT(worker->pool.used == worker->kept_bytes); /* the program may still hold those */
+    BERTH_ASSERT(worker->behind_bytes == 0);
     atomic_store(&worker->wake, NULL);
     while (atomic_load(&worker->wakers) > 0) { /* somebody is at it; it takes one write */
         sched_yield();
@@ -334,11 +335,12 @@ static void publish(struct worker *worker)
     atomic_store_explicit(&worker->stats.messages_out, worker->messages_out, memory_order_relaxed);
 }
 
-/* Whether somebody waits for memory, and there is more than when that was last looked at. */
+/* Whether somebody waits for memory, and some was given back since that was last looked at; how
+ * much is in use says nothing, others may have taken as much. */
 static bool memory_was_freed(const struct worker *worker)
 {
-    return worker->kept_full.count + worker->short_of.count > 0 &&
-           worker->pool.used < worker->used_seen;
+    return keep_may_resume(worker) ||
+           (worker->short_of.count > 0 && worker->pool.gives != worker->gives_seen);
 }
 
 /* How long the worker may sleep; not at all if there is mail. */
@@ -348,15 +350,20 @@ static uint64_t sleep_until(struct worker *worker)
     return mailbox_is_empty(&worker->mailbox) ? wheel_next_ns(&worker->wheel) : 0;
 }
 
+/* Whether the next turn has something to do whatever happens, and does not wait. */
+bool worker_busy(const struct worker *worker)
+{
+    bool receivable = worker->parked.count > 0 && io_leases_free(worker->io) > 0;
+    return receivable || worker->again.count > 0 || worker->attend.count > 0 ||
+           worker->shares_first != NULL || memory_was_freed(worker) || looks_for_more(worker) ||
+           stop_unseen(worker) || worker->settle_turns > 0;
+}
+
 bool worker_turn(struct worker *worker, bool wait)
 {
     BERTH_ASSERT(worker->phase != WORKER_ENDED);
     current_worker = worker;
-    bool receivable = worker->parked.count > 0 && io_leases_free(worker->io) > 0;
-    bool busy = receivable || worker->again.count > 0 || worker->attend.count > 0 ||
-                worker->shares_first != NULL || memory_was_freed(worker) ||
-                looks_for_more(worker) || stop_unseen(worker) || worker->settle_turns > 0 || !wait;
-    uint64_t deadline = busy ? 0 : sleep_until(worker);
+    uint64_t deadline = worker_busy(worker) || !wait ? 0 : sleep_until(worker);
     uint32_t count = io_reap(worker->io, worker->completions, TURN_COMPLETIONS, deadline);
     atomic_store_explicit(&worker->sleeps, false, memory_order_relaxed);
     deadline_reaped(worker, deadline != 0, count);
@@ -368,7 +375,7 @@ bool worker_turn(struct worker *worker, bool wait)
     deliver_turn(worker);
     keep_resume_waiting(worker);
     dispatch_resume_waiting(worker);
-    worker->used_seen = worker->pool.used;
+    worker->gives_seen = worker->pool.gives;
     for (uint32_t i = 0; i < count; i++) {
         completed(worker, &worker->completions[i]);
     }

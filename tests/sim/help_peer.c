@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "sim/help_late.h"
 #include "sim/help_stage.h"
 
 #define READ_MOST    700
@@ -27,12 +28,12 @@ static uint32_t draw_size(struct dice *dice, const struct berth_framing *framing
     return size < least ? least : size;
 }
 
-static void say(struct peer *peer, const struct berth_framing *framing, const uint8_t *message,
-                uint32_t size)
+static void say(const struct stage *stage, struct peer *peer, const uint8_t *message, uint32_t size)
 {
+    const struct berth_framing *framing = &stage->protocol.framing;
     peer->says_bytes +=
         (uint32_t)codec_encode(framing, message, size, peer->says + peer->says_bytes);
-    for (uint32_t i = stage_reply(message, size); i > 0; i--) {
+    for (uint32_t i = stage_reply(stage, message, size); i > 0; i--) {
         peer->hears_bytes +=
             (uint32_t)codec_encode(framing, message, size, peer->hears + peer->hears_bytes);
     }
@@ -57,7 +58,7 @@ void peer_draw(struct stage *stage, struct peer *peer)
             message[b] = (uint8_t)dice_roll(dice);
         }
         codec_clean(framing, message, size);
-        say(peer, framing, message, size);
+        say(stage, peer, message, size);
     }
     free(message);
     peer->leaves = (enum peer_leaves)dice_below(dice, LEAVES_COUNT);
@@ -75,6 +76,7 @@ void peer_free(struct peer *peer)
 {
     free(peer->says);
     free(peer->hears);
+    free(peer->frame);
 }
 
 /* ------------------------------------------------------------------------------ what it is owed */
@@ -100,7 +102,7 @@ static uint32_t heard(const struct peer *peer)
     return count;
 }
 
-static uint32_t owed_bytes(const struct peer *peer)
+uint32_t peer_owed_bytes(const struct peer *peer)
 {
     uint32_t count = said(peer);
     return count == 0 ? 0 : peer->hear_ends[count - 1];
@@ -132,21 +134,22 @@ static void over(struct stage *stage, struct peer *peer, const char *how)
 static void ended(struct stage *stage, struct peer *peer)
 {
     peer->eof = true;
-    if (!peer->shut && stage->stops == 0) {
+    bool may = stage->stops > 0 || (stage->late != NULL && late_closes(stage));
+    if (!peer->shut && !may) {
         stage_fail(stage, "peer %u: the server ended the stream by itself", number(stage, peer));
     }
-    bool whole = peer->got == owed_bytes(peer);
-    if (stage->stops > 0 && !has_all(peer)) {
-        /* a stop answers what had arrived: whole replies, perhaps not all */
+    bool whole = peer->got == peer_owed_bytes(peer);
+    if (may && !has_all(peer)) {
+        /* a stop or close answers what was handed over: whole replies, perhaps not all */
         uint32_t count = heard(peer);
-        whole = peer->got <= owed_bytes(peer) &&
+        whole = peer->got <= peer_owed_bytes(peer) &&
                 peer->got == (count == 0 ? 0 : peer->hear_ends[count - 1]);
     }
-    if (!whole) {
+    if (!whole || peer->frame_bytes > 0) {
         stage_fail(stage,
                    "peer %u: the stream ended after %u bytes; it said %u messages, and %u "
                    "bytes of replies were owed",
-                   number(stage, peer), peer->got, said(peer), owed_bytes(peer));
+                   number(stage, peer), peer->got, said(peer), peer_owed_bytes(peer));
     }
     over(stage, peer, "end of stream");
 }
@@ -154,6 +157,14 @@ static void ended(struct stage *stage, struct peer *peer)
 static void broken(struct stage *stage, struct peer *peer)
 {
     bool may = stage->kind == STAGE_ENDINGS || stage->stops > 0;
+    if (!may && stage->late != NULL && late_listens(stage) && peer->got == 0 && peer->pushes == 0) {
+        sim_peer_close(stage->world, peer->end); /* it waited when listening stopped */
+        peer->state = PEER_AWAY;
+        peer->written = 0;
+        peer->shut = false;
+        stage->progress++;
+        return;
+    }
     peer->was_reset = true;
     if (!may) {
         stage_fail(stage, "peer %u was reset; it wrote %u of %u, got %u of %u", number(stage, peer),
@@ -223,18 +234,23 @@ static uint32_t try_read(struct stage *stage, struct peer *peer)
 {
     uint8_t bytes[READ_MOST];
     int32_t got = sim_peer_read(stage->world, peer->end, bytes, peer->read_most);
+    if (stage->late != NULL) {
+        late_hear(stage, peer, bytes, got);
+        stage->progress += got > 0 ? 1 : 0;
+        return (uint32_t)got;
+    }
     for (int32_t i = 0; i < got; i++) {
         uint32_t at = peer->got + (uint32_t)i;
         if (at >= peer->hears_bytes || bytes[i] != peer->hears[at]) {
             stage_fail(stage, "peer %u: byte %u of its %u bytes of replies is wrong (%u owed)",
-                       number(stage, peer), at, peer->hears_bytes, owed_bytes(peer));
+                       number(stage, peer), at, peer->hears_bytes, peer_owed_bytes(peer));
         }
     }
     peer->got += (uint32_t)got;
     stage->progress += got > 0 ? 1 : 0;
-    if (peer->got > owed_bytes(peer)) {
+    if (peer->got > peer_owed_bytes(peer)) {
         stage_fail(stage, "peer %u got %u bytes of replies when %u were owed", number(stage, peer),
-                   peer->got, owed_bytes(peer));
+                   peer->got, peer_owed_bytes(peer));
     }
     return (uint32_t)got;
 }

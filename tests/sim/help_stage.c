@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/help_late.h"
+
 #define DAY_MS       (24u * 3600 * 1000)
 #define STEPS_MAX    4000000
 #define IDLE_MAX     100000 /* steps without progress: nobody is that lazy, no world that slow */
@@ -113,16 +115,17 @@ _Noreturn void stage_fail(const struct stage *stage, const char *format, ...)
     (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     print_run(stage);
-    fail_msg("%s (to repeat: sim_echo --seed %llu --trace)", text, (unsigned long long)stage->seed);
+    fail_msg("%s (to repeat: sim_%s --seed %llu --trace)", text,
+             stage->late != NULL ? "late" : "echo", (unsigned long long)stage->seed);
     abort();
 }
 
 /* ---------------------------------------------------------------------------------- the handler */
 
-uint32_t stage_reply(const uint8_t *message, uint32_t size)
+uint32_t stage_reply(const struct stage *stage, const uint8_t *message, uint32_t size)
 {
     uint32_t rule = size == 0 ? 0 : message[0] % 8;
-    return rule == 6 ? 0 : rule == 7 ? 2 : 1;
+    return rule == 6 ? 0 : rule == 7 && stage->late == NULL ? 2 : 1;
 }
 
 static struct visit *visit_of(struct berth_conn *conn)
@@ -153,12 +156,15 @@ static void on_open(struct berth_conn *conn)
         assert_null(berth_conn_find(conn, other->handle));
     }
     (void)visit_of(conn);
+    if (stage->late != NULL) {
+        late_opened(stage, visit, conn);
+    }
 }
 
 static void answer(struct berth_conn *conn, const struct berth_message *message)
 {
     struct stage *stage = berth_conn_context(conn);
-    uint32_t count = stage_reply(message->data, message->size);
+    uint32_t count = stage_reply(stage, message->data, message->size);
     int result = BERTH_OK;
     if (count == 2) {
         result = berth_send(conn, message->data, message->size);
@@ -181,9 +187,14 @@ static void answer(struct berth_conn *conn, const struct berth_message *message)
 static void on_message(struct berth_conn *conn, const struct berth_message *message)
 {
     struct stage *stage = berth_conn_context(conn);
-    visit_of(conn)->messages++;
+    struct visit *visit = visit_of(conn);
+    visit->messages++;
     stage->messages++;
-    answer(conn, message);
+    if (stage->late != NULL) {
+        late_message(stage, visit, conn, message);
+    } else {
+        answer(conn, message);
+    }
 }
 
 static void on_messages(struct berth_conn *conn, const struct berth_message *messages, size_t count)
@@ -196,7 +207,10 @@ static void on_messages(struct berth_conn *conn, const struct berth_message *mes
 
 static void on_drained(struct berth_conn *conn)
 {
-    stage_fail(berth_conn_context(conn), "on_drained, though nothing was refused");
+    struct stage *stage = berth_conn_context(conn);
+    if (stage->late == NULL || !late_drained(stage, visit_of(conn))) {
+        stage_fail(stage, "on_drained, though nothing was refused");
+    }
 }
 
 static void on_close(struct berth_conn *conn, enum berth_reason reason)
@@ -211,6 +225,9 @@ static void on_close(struct berth_conn *conn, enum berth_reason reason)
     assert_int_equal(berth_send(conn, "", 0), BERTH_E_CLOSED);
     assert_null(berth_conn_find(conn, visit->handle));
     berth_close(conn);
+    if (stage->late != NULL) {
+        late_closed(stage, visit);
+    }
 }
 
 /* --------------------------------------------------------------------------------------- drawing
@@ -282,9 +299,10 @@ static void draw_protocol(struct stage *stage)
     }
 }
 
-void stage_draw(struct stage *stage, uint64_t seed, enum stage_kind kind)
+void stage_draw(struct stage *stage, uint64_t seed, enum stage_kind kind, struct late *late)
 {
     memset(stage, 0, sizeof *stage);
+    stage->late = late;
     stage->seed = seed;
     stage->kind = kind;
     stage->dice.state = seed * 3 + kind;
@@ -305,12 +323,15 @@ void stage_draw(struct stage *stage, uint64_t seed, enum stage_kind kind)
     stage->stop_at_step = UINT64_MAX;
     stage->cut_at_step = UINT64_MAX;
     if (kind == STAGE_STOPPED) {
-        static const uint32_t late[] = {60, 200, 4000};
-        stage->stop_at_step = dice_below(&stage->dice, late[dice_below(&stage->dice, 3)]);
+        static const uint32_t before[] = {60, 200, 4000};
+        stage->stop_at_step = dice_below(&stage->dice, before[dice_below(&stage->dice, 3)]);
         uint32_t soon = dice_one_in(&stage->dice, 2) ? 5 : 100;
         stage->cut_at_step = dice_one_in(&stage->dice, 2)
                                  ? stage->stop_at_step + 1 + dice_below(&stage->dice, soon)
                                  : UINT64_MAX;
+    }
+    if (late != NULL) {
+        late_draw(stage);
     }
 }
 
@@ -354,6 +375,9 @@ static void step_worker(struct stage *stage, uint32_t index)
     bool goes_on = worker_turn(worker, true);
     io_stats(worker->io, &after);
     stage->progress += after.completions - before.completions;
+    if (stage->late != NULL) {
+        late_check_worker(stage, worker);
+    }
     if (stage->steps % 16 == 0 || !goes_on) {
         pool_validate(&worker->pool);
         wheel_validate(&worker->wheel);
@@ -448,6 +472,9 @@ void stage_play(struct stage *stage)
             doze(stage);
         }
         step_peers(stage);
+        if (stage->late != NULL) {
+            late_act(stage);
+        }
         idle = stage->progress == seen ? idle + 1 : 0;
         seen = stage->progress;
         if (idle > IDLE_MAX || stage->steps > STEPS_MAX) {
@@ -463,15 +490,19 @@ static void check_account(struct stage *stage)
     assert_int_equal(stats.connections_open, 0);
     assert_int_equal(stats.accepted, stage->visits_count);
     assert_int_equal(stats.closed, stage->visits_count);
-    assert_int_equal(stats.messages_in, stage->messages);
+    if (stage->late == NULL) { /* else some of a batch may come behind its program's close */
+        assert_int_equal(stats.messages_in, stage->messages);
+    }
     assert_int_equal(stats.refused, 0);
     assert_true(stats.connections_most <= stage->config.connections_max);
     assert_int_equal(atomic_load(&stage->server->permits), stage->config.connections_max);
-    if (sim_world_now(stage->world) - stage->stop_ns >= DAY_MS * NS_PER_MS) {
+    uint64_t stop_ns = sim_world_now(stage->world) - stage->stop_ns;
+    if (stop_ns >= DAY_MS * NS_PER_MS) {
         stage_fail(stage, "the stop ended only by its deadline");
     }
     for (uint32_t w = 0; w < stage->config.workers; w++) {
-        assert_int_equal(stage->server->workers[w].pool.used, 0);
+        uint64_t kept = stage->late != NULL ? late_kept_on(stage, w) : 0;
+        assert_int_equal(stage->server->workers[w].pool.used, kept);
         assert_int_equal(stage->server->workers[w].pool.chains, 0);
         assert_int_equal(stage->server->workers[w].slots.used, 0);
     }
@@ -506,6 +537,9 @@ static void dismiss_peers(struct stage *stage)
 void stage_close(struct stage *stage)
 {
     check_account(stage);
+    if (stage->late != NULL) {
+        late_end(stage);
+    }
     berth_server_destroy(stage->server);
     stage->server = NULL;
     dismiss_peers(stage);
@@ -521,7 +555,7 @@ void stage_close(struct stage *stage)
 uint64_t stage_run(uint64_t seed, enum stage_kind kind, bool trace)
 {
     static struct stage stage;
-    stage_draw(&stage, seed, kind);
+    stage_draw(&stage, seed, kind, NULL);
     stage.trace = trace;
     stage_open(&stage);
     stage_play(&stage);

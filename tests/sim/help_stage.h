@@ -2,7 +2,7 @@
  * talk to it. Everything is drawn from one seed: the world's faults, the server's settings, the
  * framing, what each peer says, in which pieces, and how it leaves.
  *
- *     stage_draw(&stage, seed, kind);      may be changed between draw and open
+ *     stage_draw(&stage, seed, kind, late); may be changed between draw and open
  *     stage_open(&stage);
  *     stage_play(&stage);                  until every peer is through, then stops the server
  *     stage_close(&stage);                 checks that nothing is left
@@ -30,6 +30,18 @@
 #define STAGE_WORKERS_MAX  3
 #define STAGE_MESSAGES_MAX 24
 #define STAGE_VISITS_MAX   4096
+
+/* The thread sanitizer has nothing to find where there is one thread, and is slow. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define STAGE_SEEDS_PART 8
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define STAGE_SEEDS_PART 8
+#endif
+#ifndef STAGE_SEEDS_PART
+#define STAGE_SEEDS_PART 1
+#endif
 
 /* --------------------------------------------------------------------------------- randomness */
 
@@ -84,6 +96,9 @@ struct peer {
     uint32_t reset_at; /* hostile: resets when so much is written; UINT32_MAX: never */
 
     uint32_t connects;
+    uint32_t pushes; /* late: frames heard that answer nothing */
+    uint8_t *frame;  /* late: the beginning of the frame that comes */
+    uint32_t frame_bytes;
     bool shut;
     bool eof;
     bool was_reset;
@@ -106,9 +121,12 @@ enum stage_kind {
     STAGE_STOPPED, /* as CALM, and the server is stopped in the middle, perhaps twice */
 };
 
+struct late; /* help_late.h: a program that answers late; NULL: it answers at once */
+
 struct stage {
     uint64_t seed;
     enum stage_kind kind;
+    struct late *late;
     bool trace;
     struct dice dice;
     struct sim_options options;
@@ -146,7 +164,8 @@ struct stage {
     uint64_t hash; /* of the whole run, after stage_close */
 };
 
-void stage_draw(struct stage *stage, uint64_t seed, enum stage_kind kind);
+/* `late` may be NULL. */
+void stage_draw(struct stage *stage, uint64_t seed, enum stage_kind kind, struct late *late);
 void stage_open(struct stage *stage);
 void stage_play(struct stage *stage);
 void stage_close(struct stage *stage);
@@ -159,12 +178,14 @@ _Noreturn void stage_fail(const struct stage *stage, const char *format, ...)
 void stage_note(const struct stage *stage, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* How often the handler repeats a message in its answer: 0, 1 or 2 frames. */
-uint32_t stage_reply(const uint8_t *message, uint32_t size);
+/* How often the handler repeats a message in its answer: 0, 1 or 2 frames; late never 2, because
+ * the first of two, which answers nothing, does not wait for its turn. */
+uint32_t stage_reply(const struct stage *stage, const uint8_t *message, uint32_t size);
 
 /* help_peer.c */
 void peer_draw(struct stage *stage, struct peer *peer);
 void peer_free(struct peer *peer);
 void peer_act(struct stage *stage, struct peer *peer);
+uint32_t peer_owed_bytes(const struct peer *peer); /* of replies to all that it said whole */
 
 #endif

@@ -16,18 +16,6 @@
 #define SEEDS_STOPPED 300
 #define SEEDS_FULL    20 /* times as many with BERTH_FULL=1 */
 
-/* The thread sanitizer has nothing to find where there is one thread, and is slow. */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SEEDS_PART 8
-#endif
-#elif defined(__SANITIZE_THREAD__)
-#define SEEDS_PART 8
-#endif
-#ifndef SEEDS_PART
-#define SEEDS_PART 1
-#endif
-
 static uint64_t seed_first = 1;
 static uint64_t seeds; /* 0: as above */
 static bool trace;
@@ -36,7 +24,7 @@ static void run_seeds(enum stage_kind kind, uint64_t ordinary)
 {
     uint64_t count = seeds != 0                     ? seeds
                      : getenv("BERTH_FULL") != NULL ? ordinary * SEEDS_FULL
-                                                    : ordinary / SEEDS_PART;
+                                                    : ordinary / STAGE_SEEDS_PART;
     for (uint64_t seed = seed_first; seed < seed_first + count; seed++) {
         (void)stage_run(seed, kind, trace);
     }

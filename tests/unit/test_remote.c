@@ -2,6 +2,7 @@
  * by handle, and visits of all connections on two workers.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -235,6 +236,26 @@ static void full_posts_are_told(void **state)
     live_end(scene.server);
 }
 
+/* Posts whose size is no power of two: what is larger than their largest piece never fits. */
+static void what_never_fits_is_too_large(void **state)
+{
+    (void)state;
+    static char message[70000];
+    struct scene scene;
+    live_settings(&scene.config);
+    scene.config.post_bytes = 96 * 1024;
+    scene_open(&scene);
+    memset(message, 'x', sizeof message);
+    berth_handle handle;
+    int fd = client_of(&scene, &handle);
+    assert_int_equal(berth_handle_send(scene.server, handle, message, sizeof message),
+                     BERTH_E_TOO_LARGE);
+    assert_int_equal(berth_handle_send(scene.server, handle, message, 60000 / 256 * 256), BERTH_OK);
+    hear_message(fd, message, 60000 / 256 * 256);
+    close(fd);
+    live_end(scene.server);
+}
+
 struct visited {
     _Atomic uint32_t connections;
     _Atomic uint32_t done;
@@ -280,6 +301,43 @@ static void everybody_is_visited(void **state)
     LIVE_UNTIL(atomic_load(&visited.done) == 2);
     assert_int_equal(atomic_load(&visited.connections), CLIENTS);
     live_end(scene.server);
+}
+
+static struct berth_server *_Atomic visiting;
+static _Atomic uint32_t rounds;
+static _Atomic int refused_with;
+
+static void visit_again(void *unused)
+{
+    (void)unused;
+    atomic_fetch_add(&rounds, 1);
+    int result = berth_visit(atomic_load(&visiting), each, visit_again, NULL);
+    if (result != BERTH_OK) {
+        atomic_store(&refused_with, result);
+    }
+}
+
+/* Who visits all the time, each visit from the end of the one before, is told when nobody is left
+ * to visit. */
+static void a_visit_of_nobody_is_refused(void **state)
+{
+    (void)state;
+    for (uint32_t workers = 1; workers <= 3; workers++) {
+        struct scene scene;
+        live_settings(&scene.config);
+        scene.config.workers = workers;
+        scene_open(&scene);
+        atomic_store(&visiting, scene.server);
+        atomic_store(&rounds, 0);
+        atomic_store(&refused_with, BERTH_OK);
+        assert_int_equal(berth_visit(scene.server, each, visit_again, NULL), BERTH_OK);
+        LIVE_UNTIL(atomic_load(&rounds) > 10);
+        berth_server_stop(scene.server);
+        assert_true(berth_server_wait(scene.server, LIVE_WAIT_MS));
+        assert_int_equal(atomic_load(&refused_with), BERTH_E_STATE);
+        assert_int_equal(berth_visit(scene.server, each, visit_again, NULL), BERTH_E_STATE);
+        berth_server_destroy(scene.server);
+    }
 }
 
 /* Handles of connections that come and go are used by another thread all the time: nobody else's
@@ -330,7 +388,8 @@ static bool refused(const struct berth_address *at)
     assert_true(fd >= 0);
     const struct timeval patience = {.tv_sec = 1}; /* a queue that is full answers nothing */
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience), 0);
-    bool no = connect(fd, (const struct sockaddr *)&address, sizeof address) < 0;
+    bool no =
+        connect(fd, (const struct sockaddr *)&address, sizeof address) < 0 && errno == ECONNREFUSED;
     close(fd);
     return no;
 }
@@ -387,6 +446,66 @@ static void two_addresses_two_workers(void **state)
     listening_stops_and_starts(&config, 2);
 }
 
+/* A stop, a start and a stop again while a worker has not seen the first: what was asked for last
+ * is what becomes of it. */
+static void listening_is_asked_for_all_the_time(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 300, TIMES = 7 };
+    struct scene scene;
+    live_settings(&scene.config);
+    scene.config.workers = 4;
+    scene_open(&scene);
+    for (int i = 0; i < ROUNDS; i++) {
+        for (int n = 0; n < TIMES; n++) {
+            assert_int_equal(berth_server_listening(scene.server, n % 2 == 1, NULL), BERTH_OK);
+            if (n % 3 == i % 3) {
+                sched_yield();
+            }
+        }
+        LIVE_UNTIL(refused(&scene.at));
+        assert_int_equal(berth_server_listening(scene.server, true, NULL), BERTH_OK);
+    }
+    LIVE_UNTIL(!refused(&scene.at));
+    int fd = live_client(&scene.at);
+    live_tell(fd, "hi\n", 3);
+    live_hear(fd, "hi\n", 3);
+    close(fd);
+    live_end(scene.server);
+}
+
+/* One of two addresses is taken meanwhile: then neither is listened on, and both are at last. */
+static void all_addresses_or_none(void **state)
+{
+    (void)state;
+    struct scene scene;
+    live_settings(&scene.config);
+    scene.config.conn_space_bytes = 40;
+    scene.server = live_create(&scene.config);
+    struct berth_address first = live_listen_on(scene.server, &the_protocol);
+    scene.at = live_listen_on(scene.server, &the_protocol);
+    live_start(scene.server);
+    assert_int_equal(berth_server_listening(scene.server, false, NULL), BERTH_OK);
+    LIVE_UNTIL(refused(&first) && refused(&scene.at));
+    const struct sockaddr_in taken = {.sin_family = AF_INET,
+                                      .sin_port = htons(scene.at.port),
+                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int on = 1;
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&taken, sizeof taken), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    struct berth_error error = {.text = ""};
+    assert_int_equal(berth_server_listening(scene.server, true, &error), BERTH_E_SYSTEM);
+    assert_string_equal(error.setting, "address");
+    assert_true(refused(&first));
+    close(fd);
+    assert_int_equal(berth_server_listening(scene.server, true, &error), BERTH_OK);
+    assert_false(refused(&first));
+    assert_false(refused(&scene.at));
+    live_end(scene.server);
+}
+
 /* Clients that wait when listening stops are served, not reset. */
 static void who_waits_is_served(void **state)
 {
@@ -426,11 +545,20 @@ static int on_uring(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_BOTH(a_handle_closes),           ON_BOTH(nonsense_is_stale),
-        ON_BOTH(a_paused_connection_waits), ON_BOTH(sends_keep_their_order),
-        ON_BOTH(full_posts_are_told),       ON_BOTH(everybody_is_visited),
-        ON_BOTH(churn_and_requests),        ON_BOTH(one_address_stops_and_starts),
-        ON_BOTH(two_addresses_two_workers), ON_BOTH(who_waits_is_served),
+        ON_BOTH(a_handle_closes),
+        ON_BOTH(nonsense_is_stale),
+        ON_BOTH(a_paused_connection_waits),
+        ON_BOTH(sends_keep_their_order),
+        ON_BOTH(full_posts_are_told),
+        ON_BOTH(everybody_is_visited),
+        ON_BOTH(churn_and_requests),
+        ON_BOTH(one_address_stops_and_starts),
+        ON_BOTH(two_addresses_two_workers),
+        ON_BOTH(who_waits_is_served),
+        ON_BOTH(listening_is_asked_for_all_the_time),
+        ON_BOTH(what_never_fits_is_too_large),
+        ON_BOTH(a_visit_of_nobody_is_refused),
+        ON_BOTH(all_addresses_or_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

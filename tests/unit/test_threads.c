@@ -202,6 +202,40 @@ static void none_is_lost_or_reordered(void **state)
     live_end(server);
 }
 
+/* One message at a time: the worker sleeps before each answer, the client before each reply, and a
+ * wake-up that is lost even once is waited for in vain. */
+static void every_answer_wakes(void **state)
+{
+    (void)state;
+    uint32_t all = (getenv("BERTH_FULL") != NULL ? FULL : ORDINARY) / 20;
+    struct berth_config config;
+    live_settings(&config);
+    struct berth_protocol protocol = {
+        .framing = {.kind = BERTH_FRAMING_LENGTH, .length_bytes = 4, .message_bytes_max = 100},
+        .on_messages = keep_all,
+    };
+    struct berth_server *server = live_create(&config);
+    struct berth_address at = live_listen_on(server, &protocol);
+    live_start(server);
+    stack.ending = false;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, answer_all, NULL), 0);
+    int fd = live_client(&at);
+    for (uint32_t i = 0; i < all; i++) {
+        uint8_t frame[FRAME_BYTES];
+        frame_of(i, frame);
+        live_tell(fd, frame, sizeof frame);
+        live_hear(fd, frame, sizeof frame);
+    }
+    pthread_mutex_lock(&stack.lock);
+    stack.ending = true;
+    pthread_cond_broadcast(&stack.changed);
+    pthread_mutex_unlock(&stack.lock);
+    pthread_join(thread, NULL);
+    close(fd);
+    live_end(server);
+}
+
 static int on_epoll(void **state)
 {
     (void)state;
@@ -221,6 +255,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(none_is_lost_or_reordered, on_epoll),
         cmocka_unit_test_setup(none_is_lost_or_reordered, on_uring),
+        cmocka_unit_test_setup(every_answer_wakes, on_epoll),
+        cmocka_unit_test_setup(every_answer_wakes, on_uring),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
