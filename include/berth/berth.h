@@ -234,7 +234,8 @@ struct berth_config {
     /* Of one connection, how many messages from the first unanswered one on may be on their way, 1
      * to 65,535 (soft by none: no more are handed over), and how many bytes of memory those that
      * are kept and the replies behind them may hold (soft by one batch); then it is not read.
-     * All connections of a worker together keep at most half of its pool. Default 256 and 1 MiB. */
+     * All connections of a worker together keep at most a quarter of its pool. Default 256 and 1
+     * MiB. */
     uint32_t window_messages;
     uint32_t window_bytes;
 

@@ -24,11 +24,11 @@
 
 /* Of a worker's pool. The rest is for replies and for messages in parts, which must go on for kept
  * messages to be answered at all. */
-#define KEPT_SHARE(bytes) ((bytes) / 2)
+#define KEPT_SHARE(bytes) ((bytes) / 4)
 
 /* What the last batch may go beyond that: the eighth between this and POOL_SHARE is for messages in
  * parts alone, or connections would be closed for want of it while the program is slow. */
-#define KEPT_MOST(bytes) ((bytes) / 8 * 5)
+#define KEPT_MOST(bytes) ((bytes) / 8 * 3)
 
 /* What one connection's window may hold at the very most, so that this, send_max_bytes and
  * post_bytes together can be counted in 32 bits. */

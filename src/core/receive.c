@@ -7,7 +7,9 @@
  * connection cannot pin the worker's receive buffers.
  *
  * Receiving stops, by a cancel, while a blocked connection holds more than one receive's worth of
- * input, and starts again when it holds less. A receive that found no buffer is parked, first
+ * input, and starts again when it holds less. One that waits for kept messages to be answered is
+ * not read ahead at all: how long that takes is the program's, and thousands of them would fill the
+ * pool. A receive that found no buffer is parked, first
  * come first served, and started again when buffers are free, no more than there are, each for one.
  *
  * O(bytes) for what is copied, else O(1) beside dispatch.
@@ -158,7 +160,8 @@ static bool wants_receive(const struct berth_conn *conn)
     case CONN_OPEN:
         return (conn->flags & CF_STOP) == 0 &&
                ((conn->flags & CF_BLOCKED) == 0 ||
-                conn->input_bytes < conn->worker->server->config.receive_bytes);
+                ((conn->flags & (CF_BLOCKED_WINDOW | CF_BLOCKED_KEPT)) == 0 &&
+                 conn->input_bytes < conn->worker->server->config.receive_bytes));
     case CONN_DRAINING:
     case CONN_LINGERING:
         return true; /* and dropped: unread bytes would turn the close into a reset */

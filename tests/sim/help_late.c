@@ -476,7 +476,7 @@ void late_check_worker(struct stage *stage, struct worker *worker)
                        number_of(stage, visit), conn->flags);
         }
     }
-    bool room = worker->kept_bytes + worker->behind_bytes <= worker->pool.bytes / 2;
+    bool room = worker->kept_bytes + worker->behind_bytes <= worker->pool.bytes / 4;
     bool awake = worker_busy(worker) || !mailbox_is_empty(&worker->mailbox);
     if (worker->kept_full.count > 0 && room && !awake) {
         stage_fail(stage, "worker %u: %u connections wait to keep, there is room, and it sleeps",

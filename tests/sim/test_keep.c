@@ -68,7 +68,7 @@ static void a_slow_program_closes_nobody(void **state)
     uint32_t other = scene_arrive(true);
     say_many(greedy, 40, 'x');
     SCENE_UNTIL(not_kept > 0);
-    assert_true(kept_count >= 8); /* half of the pool */
+    assert_true(kept_count >= 4); /* a quarter of the pool */
     uint8_t frame[4 + 2000] = {2000 & 0xff, 2000 >> 8};
     frame[4] = '!';
     scene_say_and_wait(other, frame, 1004);
@@ -110,7 +110,7 @@ static void early_replies_close_nobody(void **state)
         }
         scene_turn();
     }
-    assert_true(said > 300000 && said < sizeof frames);
+    assert_true(said > 150000 && said < sizeof frames);
     assert_int_equal(scene.closes, 0);
     release_all();
     for (uint32_t turn = 0; turn < 100000 && scene.messages < 4 + COUNT; turn++) {
