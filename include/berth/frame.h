@@ -96,7 +96,7 @@ typedef enum berth_frame_verdict (*berth_frame_decode_fn)(void *context, const u
 
 /* A custom encoder: writes the header for a message of message_bytes into `header` (room for
  * BERTH_HEADER_BYTES_MAX) and returns how many bytes it has. It must return the same number for
- * the same message_bytes. */
+ * the same message_bytes. Whoever sends or answers calls it, on his thread, several at once. */
 typedef size_t (*berth_frame_header_fn)(void *context, uint32_t message_bytes, uint8_t *header);
 
 /* A framing. Zero everything, set kind and message_bytes_max and what the kind needs; or begin
