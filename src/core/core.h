@@ -448,7 +448,11 @@ enum {
 #define EVENT(NAME, count, value)                                                                  \
     ((struct event){BERTH_EVENT_##NAME, WATCH_OF_BERTH_EVENT_##NAME, (uint32_t)(count),            \
                     (uint64_t)(value)})
+#ifdef BERTH_WITHOUT_WATCHING /* only to measure what that branch costs */
+#define WATCHES(worker, NAME) false
+#else
 #define WATCHES(worker, NAME) BERTH_UNLIKELY(((worker)->watched & WATCH_OF_BERTH_EVENT_##NAME) != 0)
+#endif
 #define WATCH(worker, conn, NAME, count, value)                                                    \
     do {                                                                                           \
         if (WATCHES(worker, NAME)) {                                                               \
