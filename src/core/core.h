@@ -87,9 +87,10 @@ enum conn_state {
 #define CF_BLOCKED_WINDOW 0x4000u /* too many messages, or bytes, wait for their answers */
 #define CF_BLOCKED_KEPT   0x8000u /* the worker keeps too much; stands in worker.kept_full */
 /* What deadlines look at (deadline.c). */
-#define CF_FIRST   0x1000000u /* accepted, and no whole message has come yet */
-#define CF_PARTIAL 0x2000000u /* a message has begun and not ended */
-#define CF_HELD    0x4000000u /* it is we who do not read */
+#define CF_WAITS_POST 0x10000u   /* an on_drained is owed when the posts have room */
+#define CF_FIRST      0x1000000u /* accepted, and no whole message has come yet */
+#define CF_PARTIAL    0x2000000u /* a message has begun and not ended */
+#define CF_HELD       0x4000000u /* it is we who do not read */
 
 #define CF_BLOCKED                                                                                 \
     (CF_BLOCKED_HIGH | CF_BLOCKED_SPACE | CF_AGAIN | CF_PAUSED | CF_BLOCKED_WINDOW |               \
@@ -292,6 +293,8 @@ struct worker {
     _Atomic(struct io *) wake; /* whom other threads wake; NULL while there is none */
     _Atomic uint32_t wakers;   /* who is doing so right now */
     struct mailbox mailbox;    /* what other threads ask for: remote.c */
+    uint32_t post_waiters;     /* connections that are told when the posts have room */
+    uint32_t post_rounds;      /* post.rounds, when that was last looked at */
     _Atomic bool sleeps;       /* it waits, or is about to, and wants to be woken for mail */
 };
 
@@ -315,6 +318,8 @@ struct layout { /* of a worker's block; config.c */
 /* Memory for what other threads send: post.c. */
 struct post {
     pthread_mutex_t lock;
+    _Atomic bool full;       /* somebody was refused, and there is no room again since */
+    _Atomic uint32_t rounds; /* how often there was */
     struct pool pool;
     uint8_t *block;
     size_t bytes;
@@ -419,6 +424,7 @@ void remote_open(struct berth_conn *conn);
 void remote_close(struct berth_conn *conn);
 bool remote_is_live(const struct worker *worker, berth_handle handle);
 void remote_mail(struct worker *worker, struct mail *first);
+void remote_post_room(struct worker *worker);
 void remote_end(struct worker *worker);
 
 /* keep.c */

@@ -3,8 +3,10 @@
  * A worker's pool belongs to its thread, so bytes that come from elsewhere lie here until the last
  * worker has sent them. Any thread takes, any thread gives back; the lock is held for the few steps
  * of the pool, never while bytes are copied. post_bytes bounds it: who sends faster than the
- * workers can pass on is told so (BERTH_E_WOULD_EXCEED). Nothing on the way from a received message
- * to its reply comes by here. O(1), or O(orders) when pieces are split or merged.
+ * workers can pass on is told so (BERTH_E_WOULD_EXCEED), and told again when half of it is free,
+ * not before: else everybody who was refused would try again all the time. Nothing on the way from
+ * a received message to its reply comes by here. O(1), or O(orders) when pieces are split or
+ * merged.
  */
 #include <stdlib.h>
 
@@ -39,6 +41,9 @@ void *post_take(struct post *post, size_t bytes)
     size_t got;
     pthread_mutex_lock(&post->lock);
     void *taken = pool_take(&post->pool, bytes, &got);
+    if (taken == NULL) {
+        atomic_store(&post->full, true);
+    }
     pthread_mutex_unlock(&post->lock);
     return taken;
 }
@@ -47,5 +52,16 @@ void post_give(struct post *post, void *taken)
 {
     pthread_mutex_lock(&post->lock);
     pool_give(&post->pool, taken);
+    bool room = atomic_load(&post->full) && post->pool.used <= post->bytes / 2;
+    if (room) {
+        atomic_store(&post->full, false);
+        atomic_fetch_add(&post->rounds, 1);
+    }
     pthread_mutex_unlock(&post->lock);
+    if (BERTH_UNLIKELY(room)) {
+        struct berth_server *server = LIST_ENTRY(post, struct berth_server, post);
+        for (uint32_t i = 0; i < server->config.workers; i++) {
+            worker_wake(&server->workers[i]);
+        }
+    }
 }

@@ -70,6 +70,10 @@ void remote_open(struct berth_conn *conn)
 
 void remote_close(struct berth_conn *conn)
 {
+    if ((conn->flags & CF_WAITS_POST) != 0) {
+        conn->flags &= ~CF_WAITS_POST;
+        conn->worker->post_waiters--;
+    }
     word_set(conn, 0);
 }
 
@@ -153,6 +157,49 @@ void berth_resume(struct berth_conn *conn)
     }
 }
 
+static void posts_drained(struct berth_conn *conn)
+{
+    conn->flags |= CF_EXCEEDED;
+    send_drained(conn); /* at once unless something is queued; else when that is sent */
+}
+
+/* A send was refused for want of posts: on_drained follows when there is room again. */
+static void wait_for_posts(struct berth_conn *conn)
+{
+    struct worker *worker = conn->worker;
+    struct post *post = &worker->server->post;
+    if ((conn->flags & CF_WAITS_POST) != 0) {
+        return;
+    }
+    if (worker->post_waiters == 0) { /* before `full` is looked at: a later round is seen */
+        worker->post_rounds = atomic_load(&post->rounds);
+    }
+    if (atomic_load(&post->full)) {
+        conn->flags |= CF_WAITS_POST;
+        worker->post_waiters++;
+    } else {
+        posts_drained(conn);
+    }
+}
+
+/* Once a turn: tells those that wait for posts when there is room. O(connections) then. */
+void remote_post_room(struct worker *worker)
+{
+    uint32_t rounds = atomic_load(&worker->server->post.rounds);
+    if (BERTH_LIKELY(worker->post_waiters == 0 || rounds == worker->post_rounds)) {
+        return;
+    }
+    worker->post_rounds = rounds;
+    for (uint32_t slot = 0; worker->post_waiters > 0 && slot < worker->slots_high; slot++) {
+        struct berth_conn *conn = &worker->conns[slot];
+        if (conn->state != CONN_FREE && (conn->flags & CF_WAITS_POST) != 0) {
+            conn->flags &= ~CF_WAITS_POST;
+            worker->post_waiters--;
+            posts_drained(conn);
+        }
+    }
+}
+
 static void requests_arrived(struct worker *worker, struct berth_conn *conn)
 {
     uint64_t word = atomic_fetch_and(&conn->word, ~(WORD_QUEUED | WORD_ASKED));
@@ -167,8 +214,7 @@ static void requests_arrived(struct worker *worker, struct berth_conn *conn)
         berth_resume(conn);
     }
     if ((word & WORD_EXCEEDED) != 0) {
-        conn->flags |= CF_EXCEEDED;
-        send_drained(conn); /* at once unless something is queued; else when that is sent */
+        wait_for_posts(conn);
     }
     if ((word & WORD_CLOSE) != 0) {
         berth_close(conn);

@@ -372,6 +372,7 @@ bool worker_turn(struct worker *worker, bool wait)
     worker->watched = atomic_load_explicit(&worker->server->watch, memory_order_relaxed);
     look_for_stop(worker);
     remote_mail(worker, mailbox_take(&worker->mailbox));
+    remote_post_room(worker);
     deliver_turn(worker);
     keep_resume_waiting(worker);
     dispatch_resume_waiting(worker);

@@ -256,6 +256,44 @@ static void what_never_fits_is_too_large(void **state)
     live_end(scene.server);
 }
 
+/* Somebody else's messages fill the posts: who is refused is told when they are out, not before,
+ * or it would be told, and try, and be refused all the time. */
+static void a_refused_send_waits_for_posts(void **state)
+{
+    (void)state;
+    static char message[1 << 16];
+    memset(message, 'x', sizeof message);
+    struct scene scene;
+    live_settings(&scene.config);
+    scene.config.post_bytes = 1 << 20;
+    scene_open(&scene);
+    berth_handle slow;
+    berth_handle quick;
+    int slow_fd = client_of(&scene, &slow);
+    int quick_fd = client_of(&scene, &quick);
+    uint32_t sent = 0;
+    while (berth_handle_send(scene.server, slow, message, sizeof message) == BERTH_OK) {
+        sent++;
+        LIVE_UNTIL(live_stats_of(scene.server).messages_out == sent);
+    }
+    assert_int_equal(berth_handle_send(scene.server, quick, message, sizeof message),
+                     BERTH_E_WOULD_EXCEED);
+    for (int i = 0; i < 100; i++) {
+        live_tell(quick_fd, "turn\n", 5);
+        live_hear(quick_fd, "turn\n", 5);
+    }
+    assert_int_equal(atomic_load(&drained), 0);
+    for (uint32_t i = 0; i < sent; i++) {
+        hear_message(slow_fd, message, sizeof message);
+    }
+    LIVE_UNTIL(atomic_load(&drained) == 2);
+    assert_int_equal(berth_handle_send(scene.server, quick, message, sizeof message), BERTH_OK);
+    hear_message(quick_fd, message, sizeof message);
+    close(slow_fd);
+    close(quick_fd);
+    live_end(scene.server);
+}
+
 struct visited {
     _Atomic uint32_t connections;
     _Atomic uint32_t done;
@@ -550,6 +588,7 @@ int main(void)
         ON_BOTH(a_paused_connection_waits),
         ON_BOTH(sends_keep_their_order),
         ON_BOTH(full_posts_are_told),
+        ON_BOTH(a_refused_send_waits_for_posts),
         ON_BOTH(everybody_is_visited),
         ON_BOTH(churn_and_requests),
         ON_BOTH(one_address_stops_and_starts),
