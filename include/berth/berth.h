@@ -269,8 +269,7 @@ struct berth_config {
 /* Fills in the defaults. Any thread. */
 void berth_config_init(struct berth_config *config);
 
-/* ================================================================================== a server's
- * life
+/* ================================================================================= a server's life
  *
  * Owner's thread, in this order: create, listen and connect as often as needed, start; then stop
  * (from anywhere), wait, destroy. One program may have any number of servers.
@@ -330,8 +329,7 @@ bool berth_server_wait(struct berth_server *server, int64_t timeout_ms);
 /* Frees everything. The server must not be running. NULL is allowed. Owner's thread. */
 void berth_server_destroy(struct berth_server *server);
 
-/* ================================================================================ inside a
- * callback
+/* =============================================================================== inside a callback
  *
  * All on the connection's worker.
  */
@@ -521,15 +519,14 @@ uint64_t berth_group_members(const struct berth_group *group);
 /* Sends `size` bytes as one message to every member; copies. Workers queue it in a later turn. A
  * member whose framing cannot carry it gets nothing, and is counted (group_unfit).
  * BERTH_E_TOO_LARGE, BERTH_E_FRAME: no framing of this server can. BERTH_E_WOULD_EXCEED: it does
- * not fit into post_bytes now; nobody gets it. Any thread. */
+ * not fit into post_bytes now; nobody gets it, and no on_drained follows. Any thread. */
 int berth_group_send(struct berth_group *group, const void *data, size_t size);
 
 /* The same to every connection that is open when its worker comes to it. Any thread. */
 int berth_broadcast(struct berth_server *server, const void *data, size_t size,
                     enum berth_slow slow);
 
-/* =========================================================================================
- * watching */
+/* ===================================================================================== watching */
 
 /* What the configuration costs. Filled at create; "reserved" is address space, which becomes
  * memory only as it is used. */
