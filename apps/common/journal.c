@@ -1,12 +1,13 @@
 /* A program's log file. Every thread that has something to say owns a ring of entries; one more
  * thread empties the rings, in the order of the entries' times, makes text of them, and writes.
  *
- * Nobody who fills a ring ever waits, locks or makes a system call: an entry costs a few stores
- * and the copy of its text. A full ring drops the entry and counts it; the count stands in the
- * log as a line of its own. The writer looks at least every LOOK_MOST_MS, writes all it found
- * before it looks again, and writes what waits at the end, so that nothing is lost at a normal
- * one. A reader that does not read (a fifo, a terminal) holds up the writer's thread only, and
- * the end by no more than patience_ms.
+ * Nobody who fills a ring ever waits or locks: an entry costs a few stores and the copy of its
+ * text. A full ring drops the entry and counts it; the count stands in the log as a line of its
+ * own. The writer writes all it found before it looks again, looks at least every LOOK_MOST_MS
+ * while there is something to write, and then sleeps until the next entry, whose filler wakes it:
+ * the only system call on that side, and none while entries keep coming. It writes what waits at
+ * the end, so that nothing is lost at a normal one. A reader that does not read (a fifo, a
+ * terminal) holds up the writer's thread only, and the end by no more than patience_ms.
  *
  * The journal owns its file, its rings and its thread.
  */
@@ -18,6 +19,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,11 +58,13 @@ struct journal {
     bool regular; /* a file: writing waits for nobody */
     int file;
     char path[PATH_MAX];
+    const char *program; /* borrowed */
 
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool ending; /* under the lock */
+    struct journal_sleep sleep;
 
     /* the writer's own */
     struct journal_end end;
@@ -104,11 +108,24 @@ struct entry *journal_entry(struct journal_ring *ring, enum entry_mode mode, enu
     return entry;
 }
 
+/* Of those who see the writer asleep, one wakes it. */
+static void wake(struct journal_sleep *sleep)
+{
+    if (atomic_exchange(&sleep->asleep, false)) {
+        sem_post(&sleep->woken); /* fails beyond SEM_VALUE_MAX only */
+    }
+}
+
 void journal_done(struct journal_ring *ring)
 {
     if (!ring->in_spare) {
         uint64_t filled = atomic_load_explicit(&ring->filled, memory_order_relaxed);
-        atomic_store_explicit(&ring->filled, filled + 1, memory_order_release);
+        /* In one order with the writer's: either it sees the entry before it sleeps, or this
+         * sees that it sleeps. */
+        atomic_store(&ring->filled, filled + 1);
+        if (atomic_load(&ring->sleep->asleep)) {
+            wake(ring->sleep);
+        }
     }
 }
 
@@ -169,6 +186,26 @@ static size_t whole_lines(const char *lines, size_t bytes, size_t most)
     return whole > 0 ? whole : most;
 }
 
+/* The end of what could be written: says so at once, as the program may run on for months, and
+ * takes off a line of which only a part is in the file. `at`: the bytes of the buffer that are. */
+static void give_up(struct journal *journal, int error, size_t at)
+{
+    size_t part = 0;
+    journal->end.error = error;
+    if (journal->path[0] == '\0') {
+        return; /* stderr */
+    }
+    fprintf(stderr, "%s: the log %s: %s; its lines are lost from now on\n", journal->program,
+            journal->path, strerror(error));
+    while (part < at && journal->buffer[at - part - 1] != '\n') {
+        part++;
+    }
+    off_t end = lseek(journal->file, 0, SEEK_CUR);
+    if (journal->regular && part > 0 && end >= (off_t)part) {
+        (void)!ftruncate(journal->file, end - (off_t)part); /* if not, the part stays */
+    }
+}
+
 /* Writes the buffer out. What cannot be written is lost and counted, then and from then on. */
 static void flush(struct journal *journal)
 {
@@ -181,7 +218,7 @@ static void flush(struct journal *journal)
         if (written >= 0) {
             at += (size_t)written;
         } else if (errno != EINTR && errno != EAGAIN) {
-            journal->end.error = errno;
+            give_up(journal, errno, at);
         }
     }
     /* The lines that end in what could not be written; the log's first line is none. */
@@ -285,6 +322,24 @@ static bool nap(struct journal *journal, unsigned ms)
     return ending;
 }
 
+/* Sleeps until an entry comes, or the end; true if that has come. */
+static bool sleep_on(struct journal *journal)
+{
+    atomic_store(&journal->sleep.asleep, true);
+    bool found = is_ending(journal);
+    for (uint32_t i = 0; i < journal->rings_count; i++) {
+        struct journal_ring *ring = &journal->rings[i];
+        found = found || atomic_load(&ring->filled) != atomic_load(&ring->emptied);
+    }
+    if (found) {
+        wake(&journal->sleep); /* itself; or a filler has just done so */
+    }
+    while (sem_wait(&journal->sleep.woken) != 0) {
+        /* EINTR: a debugger */
+    }
+    return is_ending(journal);
+}
+
 static void *write_all(void *argument)
 {
     struct journal *journal = argument;
@@ -297,9 +352,14 @@ static void *write_all(void *argument)
         if (ending && found == 0) {
             return NULL; /* the rings were looked at after the end had been said */
         }
+        if (found == 0 && ms == LOOK_MOST_MS) {
+            ending = sleep_on(journal);
+            ms = LOOK_LEAST_MS;
+            continue;
+        }
         if (found > 0) {
             ms = LOOK_LEAST_MS;
-        } else if (ms < LOOK_MOST_MS) {
+        } else {
             ms = 2 * ms < LOOK_MOST_MS ? 2 * ms : LOOK_MOST_MS;
         }
         ending = nap(journal, ms);
@@ -371,8 +431,13 @@ static int open_path(struct journal *journal, const struct journal_options *opti
     if (exists && S_ISDIR(there.st_mode)) {
         return open_in_folder(journal, options);
     }
-    if (strlen(options->path) >= sizeof journal->path) {
+    size_t bytes = strlen(options->path);
+    if (bytes >= sizeof journal->path) {
         errno = ENAMETOOLONG;
+        return -1;
+    }
+    if (!exists && bytes > 0 && options->path[bytes - 1] == '/') {
+        errno = ENOENT; /* open would say: is a directory */
         return -1;
     }
     snprintf(journal->path, sizeof journal->path, "%s", options->path);
@@ -417,6 +482,7 @@ static bool make_rings(struct journal *journal, const struct journal_options *op
         ring->entries = journal->entries + (size_t)i * entries;
         ring->count = entries;
         ring->modes = &journal->modes;
+        ring->sleep = &journal->sleep;
         ring->start_ns = journal->start_ns;
         ring->worker = i < options->workers ? (uint16_t)i : ENTRY_NO_WORKER;
     }
@@ -433,6 +499,7 @@ static bool start_thread(struct journal *journal)
     pthread_cond_init(&journal->changed, &clock);
     pthread_condattr_destroy(&clock);
     pthread_mutex_init(&journal->lock, NULL);
+    sem_init(&journal->sleep.woken, 0, 0); /* cannot fail with these */
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     int result = pthread_create(&journal->thread, NULL, write_all, journal);
@@ -458,6 +525,7 @@ struct journal *journal_open(const struct journal_options *options, char *why)
         return NULL;
     }
     journal->json = options->json;
+    journal->program = options->program;
     journal->patience_ms = options->patience_ms != 0 ? options->patience_ms : PATIENCE_MS;
     atomic_init(&journal->modes, options->modes | ENTRY_MODE_BIT(ENTRY_ERROR) |
                                      ENTRY_MODE_BIT(ENTRY_SUMMARY) |
@@ -489,6 +557,7 @@ struct journal_end journal_close(struct journal *journal)
     journal->ending = true;
     pthread_cond_signal(&journal->changed);
     pthread_mutex_unlock(&journal->lock);
+    wake(&journal->sleep);
     pthread_join(journal->thread, NULL);
     struct journal_end end = journal->end;
     if (journal->file > STDERR_FILENO && close(journal->file) != 0 && end.error == 0) {

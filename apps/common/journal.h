@@ -2,6 +2,7 @@
 #ifndef COMMON_JOURNAL_H
 #define COMMON_JOURNAL_H
 
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -50,6 +51,12 @@ struct journal_end journal_close(struct journal *journal);
 
 #define JOURNAL_CACHE_LINE 64
 
+/* How the writer sleeps while there is nothing to write. */
+struct journal_sleep {
+    _Atomic bool asleep; /* whoever makes it false posts `woken` */
+    sem_t woken;
+};
+
 struct journal_ring {
     /* the thread that fills it */
     _Alignas(JOURNAL_CACHE_LINE) _Atomic uint64_t filled;
@@ -57,6 +64,7 @@ struct journal_ring {
     _Atomic uint64_t lost;
     struct entry *entries;
     const _Atomic unsigned *modes;
+    struct journal_sleep *sleep;
     uint64_t start_ns;
     uint32_t count; /* of entries; a power of two */
     uint16_t worker;

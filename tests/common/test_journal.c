@@ -10,9 +10,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -221,6 +224,67 @@ static void a_full_disk_is_told(void **state)
     assert_int_equal(end.lost, 2);
 }
 
+/* A file that may not grow any more, as on a full disk: it ends with a whole line, and what is in
+ * it is what the count says. */
+static void a_file_that_cannot_grow_ends_with_a_whole_line(void **state)
+{
+    (void)state;
+    struct rlimit before;
+    char text[300];
+    uint64_t lines = 0;
+    bool whole = true;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    struct rlimit small = {.rlim_cur = 1000, .rlim_max = before.rlim_max};
+    struct journal *journal =
+        open_journal((struct journal_options){.path = file_of("small"), .json = true});
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    for (uint64_t i = 1; i <= 100; i++) {
+        put(journal_ring(journal, 0), i);
+    }
+    struct journal_end end = journal_close(journal);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(end.error, EFBIG);
+    assert_int_equal(end.lines + end.lost, 100);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_non_null(fgets(text, sizeof text, file));
+    while (fgets(text, sizeof text, file) != NULL) {
+        whole = whole && strstr(text, "}\n") != NULL;
+        lines++;
+    }
+    fclose(file);
+    assert_true(whole);
+    assert_int_equal(lines, end.lines);
+}
+
+/* The writer sleeps once nothing came for a while; an entry wakes it. */
+static void an_entry_after_a_silence_is_written(void **state)
+{
+    (void)state;
+    char text[300];
+    int ends[2];
+    struct journal_ring *ring;
+    snprintf(text, sizeof text, "/dev/fd/%d", pipe(ends) == 0 ? ends[1] : -1);
+    struct journal *journal = open_journal((struct journal_options){.path = text});
+    FILE *log = fdopen(ends[0], "r");
+    assert_non_null(log);
+    assert_non_null(fgets(text, sizeof text, log));
+    ring = journal_ring(journal, 0);
+    for (uint64_t i = 1; i <= 3; i++) {
+        while (!atomic_load(&ring->sleep->asleep)) {
+            sched_yield();
+        }
+        put(ring, i);
+        assert_non_null(fgets(text, sizeof text, log)); /* hangs if it sleeps on */
+        const char *index = strstr(text, "index=");
+        assert_non_null(index);
+        assert_int_equal(strtoul(index + 6, NULL, 10), i);
+    }
+    assert_int_equal(journal_close(journal).lines, 3);
+    fclose(log);
+    close(ends[1]);
+}
+
 static void a_folder_gets_a_new_file_each_time(void **state)
 {
     (void)state;
@@ -246,6 +310,9 @@ static void what_cannot_be_opened_is_named(void **state)
     if (strstr(why, "no/such/folder/log") == NULL) {
         fail_msg("it said: %s", why);
     }
+    options.path = "no-such-folder/";
+    assert_null(journal_open(&options, why));
+    assert_string_equal(why, "no-such-folder/: No such file or directory");
 }
 
 static void modes_are_switched(void **state)
@@ -289,6 +356,8 @@ int main(void)
         cmocka_unit_test(a_fifo_that_nobody_reads_holds_up_nobody),
         cmocka_unit_test(a_fifo_that_is_read_loses_nothing),
         cmocka_unit_test(a_full_disk_is_told),
+        cmocka_unit_test(a_file_that_cannot_grow_ends_with_a_whole_line),
+        cmocka_unit_test(an_entry_after_a_silence_is_written),
         cmocka_unit_test(a_folder_gets_a_new_file_each_time),
         cmocka_unit_test(what_cannot_be_opened_is_named),
         cmocka_unit_test(modes_are_switched),

@@ -4,11 +4,13 @@ import os
 import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from conftest import run
 from loglines import fields, of_mode, read_log, wait_until
+from peer import PATIENCE, QUIET
 
 SESSION = 1000000001
 MESSAGES = [b"M1-C1", b"M1-C2", b"M2-C1", b"M2-C2"]
@@ -60,6 +62,30 @@ def test_flow_says_whose_connection_it_is(berthd, tmp_path):
     assert sorted((e["event"], e["conn"], e["peer"], e["local"]) for e in ends) == sorted(
         (event, SESSION + number, name, address)
         for number, name in enumerate(names) for event in ("opened", "closed"))
+
+
+def switches(server):
+    """How often its threads have waited so far; a thread that sleeps on adds nothing."""
+    total = 0
+    for task in Path(f"/proc/{server.process.pid}/task").iterdir():
+        status = (task / "status").read_text()
+        total += int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", status, re.M)[1])
+    return total
+
+
+def test_a_server_that_is_watched_and_idle_sleeps(berthd, tmp_path):
+    server = berthd("--watch", "flow", "--log", tmp_path / "log")
+    client = server.connect()
+    client.ask(b"before")
+    before = None
+    until = time.monotonic() + PATIENCE / 2
+    while (now := switches(server)) != before:
+        assert time.monotonic() < until, f"{now - before} times in {QUIET} s something woke up"
+        before = now
+        time.sleep(QUIET)  # the point is that nothing happens meanwhile
+    client.ask(b"behind")
+    wait_until(lambda: (tmp_path / "log").read_text().count("flow        received") == 2,
+               "the line of a message that came while the log slept")
 
 
 def test_data(berthd, tmp_path):
