@@ -104,10 +104,12 @@ static void kick(struct console *console, uint64_t id)
 
 static void say_kept(const struct console *console)
 {
-    if (console->serving->received == NULL) {
+    const struct serving *serving = console->serving;
+    if (serving->received == NULL) {
         puts("no messages are kept; --keep-data N keeps the first N");
-    } else {
-        received_print_last(console->serving->received, KEPT_LINES, stdout);
+    } else if (received_print_last(serving->received, atomic_load(&serving->messages), KEPT_LINES,
+                                   stdout) == 0) {
+        puts("no message has been kept so far");
     }
 }
 

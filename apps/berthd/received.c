@@ -164,27 +164,38 @@ static void print_record(const struct received *received, uint64_t number, FILE 
     line_end(&line);
 }
 
-void received_print(const struct received *received, FILE *out)
+/* The records that may hold something once so many messages have come. */
+static uint64_t used(const struct received *received, uint64_t messages)
 {
-    for (uint64_t i = 0; i < received->messages_max; i++) {
+    return messages < received->messages_max ? messages : received->messages_max;
+}
+
+void received_print(const struct received *received, uint64_t messages, FILE *out)
+{
+    for (uint64_t i = 0; i < used(received, messages); i++) {
         if (is_whole(received, i)) {
             print_record(received, i, out);
         }
     }
 }
 
-void received_print_last(const struct received *received, uint64_t lines, FILE *out)
+uint64_t received_print_last(const struct received *received, uint64_t messages, uint64_t lines,
+                             FILE *out)
 {
-    uint64_t first = received->messages_max;
+    const uint64_t end = used(received, messages);
+    uint64_t first = end;
+    uint64_t printed = 0;
     for (uint64_t found = 0; first > 0 && found < lines; first--) {
         found += is_whole(received, first - 1) ? 1 : 0;
     }
-    for (uint64_t i = first; i < received->messages_max; i++) {
+    for (uint64_t i = first; i < end; i++) {
         if (is_whole(received, i)) {
             fprintf(out, "session %llu, ", (unsigned long long)received->records[i].session_id);
             print_record(received, i, out);
+            printed++;
         }
     }
+    return printed;
 }
 
 uint64_t received_cost(const struct received *received)

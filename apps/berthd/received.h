@@ -25,12 +25,15 @@ void received_keep(struct received *received, uint64_t number, uint32_t id,
 /* How many of the first `messages` messages were not kept, or are not yet. Any thread. */
 uint64_t received_missing(const struct received *received, uint64_t messages);
 
-/* Lists what is kept, in order of arrival, one line each: "ADDRESS: PORT, ID, TEXT". Bytes that are
- * not printable are written as \xHH. While messages still come, those that are whole are listed. */
-void received_print(const struct received *received, FILE *out);
+/* Lists what is kept of the first `messages` messages, in order of arrival, one line each:
+ * "ADDRESS: PORT, ID, TEXT". Bytes that are not printable are written as \xHH. While messages still
+ * come, those that are whole are listed. */
+void received_print(const struct received *received, uint64_t messages, FILE *out);
 
-/* The last `lines` of those kept, with their session ids in front. Any thread. */
-void received_print_last(const struct received *received, uint64_t lines, FILE *out);
+/* The last `lines` of those, with their session ids in front; returns how many there were. Room
+ * behind the first `messages` is not looked at: it is not touched yet. Any thread. */
+uint64_t received_print_last(const struct received *received, uint64_t messages, uint64_t lines,
+                             FILE *out);
 
 /* What it costs at most, in bytes. */
 uint64_t received_cost(const struct received *received);

@@ -108,7 +108,7 @@ static void show_received(const struct serving *serving, const struct berth_stat
     uint64_t missing = received_missing(serving->received, messages);
     printf("messages received, in order of arrival (client address: port, transmission id, "
            "text):\n");
-    received_print(serving->received, stdout);
+    received_print(serving->received, messages, stdout);
     if (missing > 0) {
         printf("%llu more messages were not kept: --keep-data or --keep-data-bytes was reached\n",
                (unsigned long long)missing);

@@ -130,6 +130,7 @@ static void collect(struct client *client, struct results *results)
     berth_server_stats(client->server, &results->stats);
     results->planned = options->messages != 0 ? options->messages * options->connections
                                               : tally_read(&results->tally.sent);
+    results->stopped = options->duration_ns != 0 && atomic_load(&client->halt) == CAUSE_STOP;
     results->closed = atomic_load(&client->halt) == CAUSE_CLOSE;
     if (results->closed) {
         results->planned = tally_read(&results->tally.sent);

@@ -14,8 +14,9 @@
 bool results_right(const struct results *results)
 {
     uint64_t right = tally_read(&results->tally.right);
-    return right > 0 && right == tally_read(&results->tally.sent) && right == results->planned &&
-           results->tally.wrong == 0 && results->surplus_bytes == 0 && results->tally.failed == 0 &&
+    return !results->stopped && right > 0 && right == tally_read(&results->tally.sent) &&
+           right == results->planned && results->tally.wrong == 0 && results->surplus_bytes == 0 &&
+           results->tally.failed == 0 &&
            (results->closed || results->tally.made == results->options->connections);
 }
 
@@ -46,6 +47,9 @@ const char *results_verdict(const struct results *results, char *out)
     }
     if (results->closed) {
         at += snprintf(out + at, (size_t)(VERDICT_BYTES - at), ", closed before more were sent");
+    }
+    if (results->stopped) {
+        at += snprintf(out + at, (size_t)(VERDICT_BYTES - at), ", stopped before its time");
     }
     uint64_t not_made = results->tally.failed + (results->closed ? 0 : results->tally.unbegun);
     if (not_made > 0) {
@@ -84,6 +88,8 @@ const char *results_ending(const struct results *results, char *out)
         snprintf(out, VERDICT_BYTES, "failure: %s of %s messages were aborted",
                  number_write(results_aborted(results), aborted),
                  number_write(results->planned, planned));
+    } else if (results->stopped) {
+        snprintf(out, VERDICT_BYTES, "failure: the run was aborted");
     } else {
         snprintf(out, VERDICT_BYTES, "failure: not all was right, see above");
     }

@@ -20,6 +20,7 @@ struct results {
     struct berth_stats stats;
     uint64_t surplus_bytes; /* that came although every reply was there already */
     uint64_t planned;       /* messages; with --duration, as many as were sent */
+    bool stopped;           /* by the console's S before --duration was over */
     bool closed;            /* by the console's Z: what was sent is all that was to be */
     uint32_t most;          /* connections at once */
     uint64_t held;          /* messages that were built before the start; 0: none were */

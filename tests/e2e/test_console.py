@@ -116,6 +116,21 @@ def test_stop_aborts_the_run(load, gate, tmp_path):
     assert re.search(r' - +- +error +stopped +reason="the run was stopped"', log), log
 
 
+def test_stop_aborts_a_run_for_a_time_too(backend, gate):
+    gate.allow(1_000_000)
+    terminal = Terminal("berthload", "--connect", gate.address, "--backend", backend,
+                        "--duration", "100s")
+    try:
+        await_status(terminal, r"^[1-9]\d* messages sent")
+        terminal.type("S")
+        terminal.expect(r"failure: the run was aborted")
+        terminal.expect(r"answered rightly, stopped before its time")
+        assert terminal.wait() == 1
+    finally:
+        terminal.close()
+        print(terminal.text)
+
+
 def test_close_is_right_when_all_that_was_sent_is_answered(load, gate):
     terminal = load()
     gate.allow(2)

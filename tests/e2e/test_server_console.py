@@ -219,6 +219,15 @@ def test_session_ids_begin_elsewhere(berthd):
     assert "session 5" in server.wait_for("closing the connection|no connection")[0]
 
 
+def test_kept_says_at_once_when_nothing_is_yet(berthd):
+    """Also with room for so many that a look at all of it would take seconds."""
+    server = berthd("--keep-data", 100_000_000, console=True)
+    before = server.cpu_seconds()
+    answer(server, "kept", "^no message has been kept so far$")
+    spent = server.cpu_seconds() - before
+    assert spent < 0.2, f"{spent} s"
+
+
 def test_kept_says_when_nothing_is(berthd):
     server = berthd(console=True)
     assert "--keep-data" in answer(server, "kept", "no messages are kept")
