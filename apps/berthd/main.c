@@ -11,6 +11,8 @@
 
 #include <berth/berth.h>
 
+#include "common/streams.h"
+
 #include "dump.h"
 #include "handler.h"
 #include "log.h"
@@ -154,6 +156,7 @@ static int run(const struct options *options, struct serving *serving, const sig
 int main(int argc, char **argv)
 {
     static struct options options; /* too large for comfort on a stack */
+    streams_settle();
     switch (options_read(argc, argv, &options)) {
     case OPTIONS_DONE:
         return EXIT_SUCCESS;

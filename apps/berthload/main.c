@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/journal.h"
+#include "common/streams.h"
 
 #include "client.h"
 #include "clock.h"
@@ -269,6 +270,7 @@ int main(int argc, char **argv)
     struct talk talk;
     struct lines lines;
     FILE *json = NULL;
+    streams_settle(); /* a closed output shows as an error when it is written */
     lines_init(&lines, STDIN_FILENO);
     switch (options_read(argc, argv, &options, why)) {
     case OPTIONS_HELP:

@@ -39,10 +39,8 @@ static void on_signal(int number)
 void run_catch_signals(void)
 {
     struct sigaction action = {.sa_handler = on_signal};
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGPIPE, &ignore, NULL); /* a closed output shows as an error when it is written */
 }
 
 /* Signals are the main thread's: the workers inherit a mask that holds them off. */
