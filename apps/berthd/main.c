@@ -159,7 +159,7 @@ int main(int argc, char **argv)
     streams_settle();
     switch (options_read(argc, argv, &options)) {
     case OPTIONS_DONE:
-        return EXIT_SUCCESS;
+        return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
     case OPTIONS_REFUSED:
         return EXIT_REFUSED;
     case OPTIONS_RUN:

@@ -1,10 +1,11 @@
 """What berthd refuses to start with, and that it says which option is at fault."""
 
 import re
+import subprocess
 
 import pytest
 
-from conftest import run
+from conftest import BIN, run
 
 REFUSED = [
     (["--max-connections", "0"], "--max-connections"),
@@ -76,3 +77,10 @@ def test_version():
     status, out, err = run("berthd", "--version")
     assert (status, err) == (0, "")
     assert re.search(r"\b\d+\.\d+\.\d+\b", out)
+
+
+@pytest.mark.parametrize("program", ["berthd", "berthload"])
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_what_could_not_be_printed_is_no_success(program, option):
+    with open("/dev/full", "w") as full:
+        assert subprocess.run([BIN / program, option], stdout=full, timeout=5).returncode == 1
