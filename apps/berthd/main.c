@@ -119,6 +119,11 @@ static int run_server(const struct options *options, struct berth_server *server
     if (watch_path() != NULL) {
         printf("log file %s\n", watch_path());
     }
+    if (!serve_begin(server, options, serving, signals)) {
+        fprintf(stderr, "berthd: no descriptor to wait for signals, or no memory\n");
+        watch_end();
+        return EXIT_FAILURE;
+    }
     int status = EXIT_FAILURE;
     struct answering *answering = handler_begin(serving, options, protocol);
     if (answering == NULL) {
@@ -127,9 +132,11 @@ static int run_server(const struct options *options, struct berth_server *server
                berth_server_start(server, &error) != BERTH_OK) {
         status = report(options, &error);
     } else {
-        status = serve(server, options, serving, signals) ? EXIT_SUCCESS : EXIT_FAILURE;
+        serve();
+        status = EXIT_SUCCESS;
     }
     handler_end(answering);
+    serve_end();
     if (status == EXIT_SUCCESS) {
         show_end(server, serving);
     }

@@ -37,6 +37,8 @@ struct loop {
     uint64_t drain_began_ms; /* 0: not draining */
 };
 
+static struct loop the_loop; /* a late answer to the console may come until the workers end */
+
 static void stop(struct loop *loop)
 {
     if (loop->stops < 2) {
@@ -151,31 +153,35 @@ static bool has_console(const struct options *options)
            (options->console == CHOICE_AUTO && isatty(STDIN_FILENO));
 }
 
-bool serve(struct berth_server *server, const struct options *options,
-           const struct serving *serving, const sigset_t *signals)
+bool serve_begin(struct berth_server *server, const struct options *options,
+                 const struct serving *serving, const sigset_t *signals)
 {
-    static struct loop loop; /* a late answer to the console may come until the workers end */
-    loop = (struct loop){.server = server, .options = options};
-    loop.commands = has_console(options);
-    loop.input_open = loop.commands || options->end_with_input;
-    loop.signal_fd = signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    bool ready = loop.signal_fd >= 0 && console_init(&loop.console, server, serving);
-    if (!ready) {
-        log_line("no descriptor to wait for signals, or no memory");
-        berth_server_stop(server);
-        (void)berth_server_wait(server, -1);
-        if (loop.signal_fd >= 0) {
-            close(loop.signal_fd);
-        }
+    the_loop = (struct loop){.server = server, .options = options};
+    the_loop.commands = has_console(options);
+    the_loop.input_open = the_loop.commands || options->end_with_input;
+    the_loop.signal_fd = signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (the_loop.signal_fd < 0) {
         return false;
     }
-    if (loop.commands) {
+    if (!console_init(&the_loop.console, server, serving)) {
+        close(the_loop.signal_fd);
+        return false;
+    }
+    return true;
+}
+
+void serve(void)
+{
+    if (the_loop.commands) {
         puts("commands: C counts the clients, Z ends; help lists all");
     }
-    while (loop.stops == 0 || !berth_server_wait(server, 0)) {
-        wait_once(&loop);
+    while (the_loop.stops == 0 || !berth_server_wait(the_loop.server, 0)) {
+        wait_once(&the_loop);
     }
-    console_fini(&loop.console);
-    close(loop.signal_fd);
-    return true;
+}
+
+void serve_end(void)
+{
+    console_fini(&the_loop.console);
+    close(the_loop.signal_fd);
 }
