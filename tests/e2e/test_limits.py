@@ -1,5 +1,7 @@
 """No more connections than asked for; the others wait, and all are served in the end (M9.6)."""
 
+import threading
+
 import pytest
 
 from peer import assert_quiet, read_first_replies
@@ -36,6 +38,33 @@ def test_thirty_of_sixty_are_served_and_the_others_wait(berthd, workers):
         served.append(next_one)
     summary = server.stop()
     assert (summary.connections, summary.most, summary.messages) == (60, 30, 90)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_most_at_once_is_exact_under_churn(berthd, workers):
+    """Thirty clients that come and go all the time, for twenty places that are never all free:
+    the most at once is twenty, not one more or less, and each was served."""
+    server = berthd("--max-connections", 20, workers=workers)
+    visits = 30
+
+    def come_and_go():
+        for _ in range(visits):
+            client = server.connect()
+            client.ask(HELLO)
+            client.close()
+
+    threads = [threading.Thread(target=come_and_go) for _ in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # The threads may have met by chance only: now twenty are there at the same moment for sure.
+    clients = server.crowd(20)
+    for client in clients:
+        client.ask(HELLO)
+    summary = server.stop()
+    assert (summary.connections, summary.most) == (30 * visits + 20, 20)
+    assert summary.messages == summary.connections
 
 
 @pytest.mark.parametrize("workers", [1, 3])
