@@ -42,6 +42,9 @@ bool resolve(const char *host, const char *port, struct addresses *out, const ch
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = AI_NUMERICSERV;
     int code = getaddrinfo(host, port, &hints, &found);
+    if (code != 0 && strcmp(host, "localhost") == 0) {
+        code = getaddrinfo(NULL, port, &hints, &found); /* RFC 6761, 6.3: known without a file */
+    }
     if (code != 0) {
         *why = gai_strerror(code);
         return false;
