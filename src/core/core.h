@@ -320,6 +320,7 @@ struct post {
     pthread_mutex_t lock;
     _Atomic bool full;       /* somebody was refused, and there is no room again since */
     _Atomic uint32_t rounds; /* how often there was */
+    size_t full_used;        /* bytes that were out when somebody was refused last */
     struct pool pool;
     uint8_t *block;
     size_t bytes;
@@ -422,6 +423,7 @@ void post_give(struct post *post, void *taken);
 /* remote.c */
 void remote_open(struct berth_conn *conn);
 void remote_close(struct berth_conn *conn);
+void remote_told(struct berth_conn *conn);
 bool remote_is_live(const struct worker *worker, berth_handle handle);
 void remote_mail(struct worker *worker, struct mail *first);
 void remote_post_room(struct worker *worker);

@@ -3,7 +3,7 @@
  * A worker's pool belongs to its thread, so bytes that come from elsewhere lie here until the last
  * worker has sent them. Any thread takes, any thread gives back; the lock is held for the few steps
  * of the pool, never while bytes are copied. post_bytes bounds it: who sends faster than the
- * workers can pass on is told so (BERTH_E_WOULD_EXCEED), and told again when half of it is free,
+ * workers can pass on is told so (BERTH_E_WOULD_EXCEED), and told again when some of it is free,
  * not before: else everybody who was refused would try again all the time. Nothing on the way from
  * a received message to its reply comes by here. O(1), or O(orders) when pieces are split or
  * merged.
@@ -12,6 +12,10 @@
 
 #include "base/memory.h"
 #include "core/core.h"
+
+/* Who was refused is told when half is free, or so much of it more than then: those who read slowly
+ * may hold more than half for long. */
+#define ROOM_PART 8
 
 int post_create(struct post *post, uint64_t bytes)
 {
@@ -43,6 +47,7 @@ void *post_take(struct post *post, size_t bytes)
     void *taken = pool_take(&post->pool, bytes, &got);
     if (taken == NULL) {
         atomic_store(&post->full, true);
+        post->full_used = post->pool.used;
     }
     pthread_mutex_unlock(&post->lock);
     return taken;
@@ -52,7 +57,9 @@ void post_give(struct post *post, void *taken)
 {
     pthread_mutex_lock(&post->lock);
     pool_give(&post->pool, taken);
-    bool room = atomic_load(&post->full) && post->pool.used <= post->bytes / 2;
+    size_t used = post->pool.used;
+    bool room = atomic_load(&post->full) &&
+                (used <= post->bytes / 2 || used + post->bytes / ROOM_PART <= post->full_used);
     if (room) {
         atomic_store(&post->full, false);
         atomic_fetch_add(&post->rounds, 1);

@@ -68,12 +68,18 @@ void remote_open(struct berth_conn *conn)
     word_set(conn, conn->generation);
 }
 
-void remote_close(struct berth_conn *conn)
+/* It is told that there is room, or ends: it waits for posts no more. */
+void remote_told(struct berth_conn *conn)
 {
     if ((conn->flags & CF_WAITS_POST) != 0) {
         conn->flags &= ~CF_WAITS_POST;
         conn->worker->post_waiters--;
     }
+}
+
+void remote_close(struct berth_conn *conn)
+{
+    remote_told(conn);
     word_set(conn, 0);
 }
 
@@ -193,8 +199,7 @@ void remote_post_room(struct worker *worker)
     for (uint32_t slot = 0; worker->post_waiters > 0 && slot < worker->slots_high; slot++) {
         struct berth_conn *conn = &worker->conns[slot];
         if (conn->state != CONN_FREE && (conn->flags & CF_WAITS_POST) != 0) {
-            conn->flags &= ~CF_WAITS_POST;
-            worker->post_waiters--;
+            remote_told(conn);
             posts_drained(conn);
         }
     }

@@ -240,6 +240,7 @@ void send_drained(struct berth_conn *conn)
         return;
     }
     conn->flags &= ~CF_EXCEEDED;
+    remote_told(conn); /* one on_drained speaks for all that was refused before */
     RECORD(conn->worker, conn, DRAINED, 0, 0);
     if (conn->speaker->protocol.on_drained != NULL && (conn->flags & CF_CLOSE) == 0) {
         WATCH(conn->worker, conn, THREAD, 0, BERTH_CALLBACK_DRAINED);

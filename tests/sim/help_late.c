@@ -443,8 +443,9 @@ void late_act(struct stage *stage)
 static bool overdue(const struct stage *stage, const struct visit *visit,
                     const struct berth_conn *conn)
 {
+    bool waits = (conn->flags & CF_WAITS_POST) != 0 && atomic_load(&stage->server->post.full);
     return known(stage, visit)->owed && conn->state == CONN_OPEN && conn->out.bytes == 0 &&
-           conn->window_last == NULL && (conn->flags & CF_CLOSE) == 0;
+           conn->window_last == NULL && (conn->flags & CF_CLOSE) == 0 && !waits;
 }
 
 /* A worker after a turn. It must not be about to sleep while somebody who waits could go on: the
