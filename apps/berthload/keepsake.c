@@ -240,13 +240,17 @@ bool keepsake_save(const char *path, const struct answers *answers, char *why)
 {
     char text[KEEPSAKE_BYTES_MAX];
     char folder[KEEPSAKE_PATH_BYTES];
-    char beside[KEEPSAKE_PATH_BYTES + 8];
+    char beside[KEEPSAKE_PATH_BYTES + 32]; /* the path, a process number, and .new */
     size_t bytes = keepsake_write(answers, text, sizeof text);
     const char *slash = strrchr(path, '/');
     snprintf(folder, sizeof folder, "%.*s", slash != NULL ? (int)(slash - path) : 1,
              slash != NULL ? path : ".");
-    snprintf(beside, sizeof beside, "%s.XXXXXX", path);
-    int file = keepsake_make_folders(folder) ? mkstemp(beside) : -1; /* which makes it 0600 */
+    snprintf(beside, sizeof beside, "%s.%ld.new", path, (long)getpid());
+    int file = -1;
+    if (keepsake_make_folders(folder)) {
+        unlink(beside); /* of a process that had our number and did not end well */
+        file = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    }
     bool done = file >= 0 && write_out(file, text, bytes) && rename(beside, path) == 0;
     if (!done) {
         snprintf(why, KEEPSAKE_WHY_BYTES, "%s: %s", path, strerror(errno));
