@@ -16,6 +16,20 @@ enum berth_backend live_backend;
 
 const struct berth_address live_loopback = {.family = BERTH_IPV4, .bytes = {127, 0, 0, 1}};
 
+int live_on_epoll(void **state)
+{
+    (void)state;
+    live_backend = BERTH_BACKEND_EPOLL;
+    return 0;
+}
+
+int live_on_uring(void **state)
+{
+    (void)state;
+    live_backend = BERTH_BACKEND_URING;
+    return 0;
+}
+
 /* --------------------------------------------------------------------------------- the servers */
 
 void live_settings(struct berth_config *config)

@@ -19,6 +19,15 @@
 extern enum berth_backend live_backend;
 extern const struct berth_address live_loopback;
 
+/* A test on each backend, for a list of cmocka's. */
+#define LIVE_ON_BOTH(test)                                                                         \
+    {.name = "epoll: " #test, .test_func = (test), .setup_func = live_on_epoll},                   \
+    {                                                                                              \
+        .name = "uring: " #test, .test_func = (test), .setup_func = live_on_uring                  \
+    }
+int live_on_epoll(void **state);
+int live_on_uring(void **state);
+
 /* One worker, 64 connections, a small pool. */
 void live_settings(struct berth_config *config);
 struct berth_server *live_create(const struct berth_config *config);

@@ -151,32 +151,12 @@ static void attempts_to_connect_are_events(void **state)
     berth_server_destroy(server);
 }
 
-#define ON_BOTH(test)                                                                              \
-    {.name = "epoll: " #test, .test_func = test, .setup_func = on_epoll},                          \
-    {                                                                                              \
-        .name = "uring: " #test, .test_func = test, .setup_func = on_uring                         \
-    }
-
-static int on_epoll(void **state)
-{
-    (void)state;
-    live_backend = BERTH_BACKEND_EPOLL;
-    return 0;
-}
-
-static int on_uring(void **state)
-{
-    (void)state;
-    live_backend = BERTH_BACKEND_URING;
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_BOTH(a_recorder_is_read_while_its_worker_writes),
-        ON_BOTH(a_watcher_may_ask_for_both_addresses),
-        ON_BOTH(attempts_to_connect_are_events),
+        LIVE_ON_BOTH(a_recorder_is_read_while_its_worker_writes),
+        LIVE_ON_BOTH(a_watcher_may_ask_for_both_addresses),
+        LIVE_ON_BOTH(attempts_to_connect_are_events),
     };
     return cmocka_run_group_tests_name("events", tests, NULL, NULL);
 }

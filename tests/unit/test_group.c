@@ -267,31 +267,11 @@ static void an_end_while_threads_send(void **state)
 /* ----------------------------------------------------------------------------------- both backends
  */
 
-#define ON_BOTH(test)                                                                              \
-    {.name = "epoll: " #test, .test_func = test, .setup_func = on_epoll},                          \
-    {                                                                                              \
-        .name = "uring: " #test, .test_func = test, .setup_func = on_uring                         \
-    }
-
-static int on_epoll(void **state)
-{
-    (void)state;
-    live_backend = BERTH_BACKEND_EPOLL;
-    return 0;
-}
-
-static int on_uring(void **state)
-{
-    (void)state;
-    live_backend = BERTH_BACKEND_URING;
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_BOTH(every_member_gets_all_in_the_order_of_each_thread),
-        ON_BOTH(an_end_while_threads_send),
+        LIVE_ON_BOTH(every_member_gets_all_in_the_order_of_each_thread),
+        LIVE_ON_BOTH(an_end_while_threads_send),
     };
     return cmocka_run_group_tests_name("unit.group", tests, NULL, NULL);
 }

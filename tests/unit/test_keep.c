@@ -353,30 +353,19 @@ static void the_worker_keeps_a_quarter_of_its_pool(void **state)
     live_end(scene.server);
 }
 
-#define ON_BOTH(test) cmocka_unit_test_setup(test, on_epoll), cmocka_unit_test_setup(test, on_uring)
-
-static int on_epoll(void **state)
-{
-    (void)state;
-    live_backend = BERTH_BACKEND_EPOLL;
-    return 0;
-}
-
-static int on_uring(void **state)
-{
-    (void)state;
-    live_backend = BERTH_BACKEND_URING;
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_BOTH(replies_leave_in_order),        ON_BOTH(a_full_window_pauses),
-        ON_BOTH(early_replies_fill_the_window), ON_BOTH(window_bytes_pause),
-        ON_BOTH(a_late_answer_is_stale),        ON_BOTH(a_half_closed_client_is_answered),
-        ON_BOTH(a_stop_waits_for_answers),      ON_BOTH(kept_outlives_the_workers),
-        ON_BOTH(what_does_not_fit_is_refused),  ON_BOTH(the_worker_keeps_a_quarter_of_its_pool),
+        LIVE_ON_BOTH(replies_leave_in_order),
+        LIVE_ON_BOTH(a_full_window_pauses),
+        LIVE_ON_BOTH(early_replies_fill_the_window),
+        LIVE_ON_BOTH(window_bytes_pause),
+        LIVE_ON_BOTH(a_late_answer_is_stale),
+        LIVE_ON_BOTH(a_half_closed_client_is_answered),
+        LIVE_ON_BOTH(a_stop_waits_for_answers),
+        LIVE_ON_BOTH(kept_outlives_the_workers),
+        LIVE_ON_BOTH(what_does_not_fit_is_refused),
+        LIVE_ON_BOTH(the_worker_keeps_a_quarter_of_its_pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -479,38 +479,18 @@ static void every_reason_has_a_text(void **state)
 /* --------------------------------------------------------------------------------- both backends
  */
 
-#define ON_BOTH(test)                                                                              \
-    {.name = "epoll: " #test, .test_func = test, .setup_func = on_epoll},                          \
-    {                                                                                              \
-        .name = "uring: " #test, .test_func = test, .setup_func = on_uring                         \
-    }
-
-static int on_epoll(void **state)
-{
-    (void)state;
-    live_backend = BERTH_BACKEND_EPOLL;
-    return 0;
-}
-
-static int on_uring(void **state)
-{
-    (void)state;
-    live_backend = BERTH_BACKEND_URING;
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_BOTH(on_drained_follows_every_refusal),
-        ON_BOTH(a_message_with_its_own_delimiter_is_refused),
-        ON_BOTH(another_size_than_fixed_is_refused),
-        ON_BOTH(linger_ends),
-        ON_BOTH(stop_cuts),
-        ON_BOTH(stop_serves_what_had_arrived),
-        ON_BOTH(nobody_listens),
-        ON_BOTH(connecting_is_refused),
-        ON_BOTH(a_client_asks_three_times),
+        LIVE_ON_BOTH(on_drained_follows_every_refusal),
+        LIVE_ON_BOTH(a_message_with_its_own_delimiter_is_refused),
+        LIVE_ON_BOTH(another_size_than_fixed_is_refused),
+        LIVE_ON_BOTH(linger_ends),
+        LIVE_ON_BOTH(stop_cuts),
+        LIVE_ON_BOTH(stop_serves_what_had_arrived),
+        LIVE_ON_BOTH(nobody_listens),
+        LIVE_ON_BOTH(connecting_is_refused),
+        LIVE_ON_BOTH(a_client_asks_three_times),
         cmocka_unit_test(every_reason_has_a_text),
     };
     return cmocka_run_group_tests_name("server, outgoing", tests, NULL, NULL);

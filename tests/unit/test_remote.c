@@ -564,40 +564,24 @@ static void who_waits_is_served(void **state)
     live_end(scene.server);
 }
 
-#define ON_BOTH(test) cmocka_unit_test_setup(test, on_epoll), cmocka_unit_test_setup(test, on_uring)
-
-static int on_epoll(void **state)
-{
-    (void)state;
-    live_backend = BERTH_BACKEND_EPOLL;
-    return 0;
-}
-
-static int on_uring(void **state)
-{
-    (void)state;
-    live_backend = BERTH_BACKEND_URING;
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_BOTH(a_handle_closes),
-        ON_BOTH(nonsense_is_stale),
-        ON_BOTH(a_paused_connection_waits),
-        ON_BOTH(sends_keep_their_order),
-        ON_BOTH(full_posts_are_told),
-        ON_BOTH(a_refused_send_waits_for_posts),
-        ON_BOTH(everybody_is_visited),
-        ON_BOTH(churn_and_requests),
-        ON_BOTH(one_address_stops_and_starts),
-        ON_BOTH(two_addresses_two_workers),
-        ON_BOTH(who_waits_is_served),
-        ON_BOTH(listening_is_asked_for_all_the_time),
-        ON_BOTH(what_never_fits_is_too_large),
-        ON_BOTH(a_visit_of_nobody_is_refused),
-        ON_BOTH(all_addresses_or_none),
+        LIVE_ON_BOTH(a_handle_closes),
+        LIVE_ON_BOTH(nonsense_is_stale),
+        LIVE_ON_BOTH(a_paused_connection_waits),
+        LIVE_ON_BOTH(sends_keep_their_order),
+        LIVE_ON_BOTH(full_posts_are_told),
+        LIVE_ON_BOTH(a_refused_send_waits_for_posts),
+        LIVE_ON_BOTH(everybody_is_visited),
+        LIVE_ON_BOTH(churn_and_requests),
+        LIVE_ON_BOTH(one_address_stops_and_starts),
+        LIVE_ON_BOTH(two_addresses_two_workers),
+        LIVE_ON_BOTH(who_waits_is_served),
+        LIVE_ON_BOTH(listening_is_asked_for_all_the_time),
+        LIVE_ON_BOTH(what_never_fits_is_too_large),
+        LIVE_ON_BOTH(a_visit_of_nobody_is_refused),
+        LIVE_ON_BOTH(all_addresses_or_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -539,41 +539,21 @@ static void stale_handles_give_null(void **state)
 /* --------------------------------------------------------------------------------- both backends
  */
 
-#define ON_BOTH(test)                                                                              \
-    {.name = "epoll: " #test, .test_func = test, .setup_func = on_epoll},                          \
-    {                                                                                              \
-        .name = "uring: " #test, .test_func = test, .setup_func = on_uring                         \
-    }
-
-static int on_epoll(void **state)
-{
-    (void)state;
-    live_backend = BERTH_BACKEND_EPOLL;
-    return 0;
-}
-
-static int on_uring(void **state)
-{
-    (void)state;
-    live_backend = BERTH_BACKEND_URING;
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_BOTH(orders_of_a_life),
-        ON_BOTH(a_stop_before_the_start_is_kept),
-        ON_BOTH(settings_are_refused_by_name),
-        ON_BOTH(listening_is_refused_by_name),
-        ON_BOTH(two_servers_in_one_process),
-        ON_BOTH(the_account_is_right),
-        ON_BOTH(the_next_waits_until_one_leaves),
-        ON_BOTH(three_workers),
-        ON_BOTH(replies_keep_the_order_of_their_messages),
-        ON_BOTH(sends_from_on_open),
-        ON_BOTH(close_inside_callbacks),
-        ON_BOTH(stale_handles_give_null),
+        LIVE_ON_BOTH(orders_of_a_life),
+        LIVE_ON_BOTH(a_stop_before_the_start_is_kept),
+        LIVE_ON_BOTH(settings_are_refused_by_name),
+        LIVE_ON_BOTH(listening_is_refused_by_name),
+        LIVE_ON_BOTH(two_servers_in_one_process),
+        LIVE_ON_BOTH(the_account_is_right),
+        LIVE_ON_BOTH(the_next_waits_until_one_leaves),
+        LIVE_ON_BOTH(three_workers),
+        LIVE_ON_BOTH(replies_keep_the_order_of_their_messages),
+        LIVE_ON_BOTH(sends_from_on_open),
+        LIVE_ON_BOTH(close_inside_callbacks),
+        LIVE_ON_BOTH(stale_handles_give_null),
     };
     return cmocka_run_group_tests_name("server", tests, NULL, NULL);
 }

@@ -236,27 +236,11 @@ static void every_answer_wakes(void **state)
     live_end(server);
 }
 
-static int on_epoll(void **state)
-{
-    (void)state;
-    live_backend = BERTH_BACKEND_EPOLL;
-    return 0;
-}
-
-static int on_uring(void **state)
-{
-    (void)state;
-    live_backend = BERTH_BACKEND_URING;
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(none_is_lost_or_reordered, on_epoll),
-        cmocka_unit_test_setup(none_is_lost_or_reordered, on_uring),
-        cmocka_unit_test_setup(every_answer_wakes, on_epoll),
-        cmocka_unit_test_setup(every_answer_wakes, on_uring),
+        LIVE_ON_BOTH(none_is_lost_or_reordered),
+        LIVE_ON_BOTH(every_answer_wakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
