@@ -8,7 +8,6 @@
 #include <stdint.h>
 
 #include "handler.h"
-#include "log.h"
 #include "serving.h"
 #include "waiting.h"
 
@@ -29,12 +28,8 @@ void delay_messages(struct berth_conn *conn, const struct berth_message *message
     struct kept_list list;
     kept_list_init(&list);
     for (size_t i = answered.first; i < count; i += answered.every) {
-        int err;
-        size_t bytes = serving_reply_bytes(serving, &messages[i]);
-        struct berth_kept *kept = berth_keep(conn, &messages[i], bytes, &err);
+        struct berth_kept *kept = serving_keep(serving, conn, &messages[i]);
         if (kept == NULL) {
-            log_reply_failed(conn, err);
-            berth_close(conn);
             break;
         }
         serving_write_reply(serving, answered.id + (uint32_t)i, &messages[i], kept->reply);

@@ -128,3 +128,16 @@ void serving_answer(struct berth_kept *kept)
         berth_kept_release(kept);
     }
 }
+
+struct berth_kept *serving_keep(const struct serving *serving, struct berth_conn *conn,
+                                const struct berth_message *message)
+{
+    int err;
+    struct berth_kept *kept =
+        berth_keep(conn, message, serving_reply_bytes(serving, message), &err);
+    if (kept == NULL) {
+        log_reply_failed(conn, err);
+        berth_close(conn);
+    }
+    return kept;
+}

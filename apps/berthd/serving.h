@@ -57,4 +57,9 @@ void serving_write_reply(const struct serving *serving, uint32_t id,
 /* Answers a kept message with what stands in kept->reply. Takes kept. Any thread. */
 void serving_answer(struct berth_kept *kept);
 
+/* Keeps a message with the room for its reply. NULL when there is no memory for it; then the
+ * connection closes: a reply must not be left out in silence. Inside the callback. */
+struct berth_kept *serving_keep(const struct serving *serving, struct berth_conn *conn,
+                                const struct berth_message *message);
+
 #endif
