@@ -50,6 +50,36 @@ static void post(struct sim_io *sim, enum sim_event_kind kind, uint32_t index, u
     sim_post(world, &sim->heap, &event);
 }
 
+/* --------------------------------------------------------------------------------------- errors */
+
+/* The lists of io.h, without what the world gives on other grounds (resets, refusals, cancels). */
+int sim_draw_error(struct sim_world *world, enum io_op op)
+{
+    static const int accept[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, EPROTO, EPERM, EIO};
+    static const int connect[] = {ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE,
+                                  EACCES,    EPERM,        ENOBUFS,     ENOMEM,        EIO};
+    static const int receive[] = {ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ENOMEM, EIO};
+    static const int send[] = {ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ENOBUFS, ENOMEM, EIO};
+#define DRAW(errors) errors[sim_below(world, sizeof errors / sizeof errors[0])]
+    switch (op) {
+    case IO_ACCEPT:
+        return DRAW(accept);
+    case IO_CONNECT:
+        return DRAW(connect);
+    case IO_RECEIVE:
+        return DRAW(receive);
+    case IO_SEND:
+        return DRAW(send);
+    }
+#undef DRAW
+    BERTH_UNREACHABLE();
+}
+
+bool sim_error_breaks(int error)
+{
+    return error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH;
+}
+
 /* ------------------------------------------------------------------------- what could go on now */
 
 static void look(struct sim_io *sim, uint32_t at, bool can, uint32_t mark, enum sim_event_kind kind)
@@ -120,6 +150,7 @@ static void traced(struct sim_io *sim)
 {
     struct sim_world *world = sim->world;
     const struct io_completion *last = &sim->io.out[sim->io.out_count - 1];
+    world->completions++;
     sim_fold(world, sim->number);
     sim_fold(world, world->now_ns);
     sim_fold(world, last->token);
@@ -176,10 +207,19 @@ static void receive_bytes(struct sim_io *sim, uint32_t at, bool last)
     uint16_t lease = take_lease(sim);
     uint32_t got = sim_end_read(world, at, io_lease_data(&sim->io, lease),
                                 there < most ? (uint32_t)there : most);
-    bool more = !last && !sim_chance(world, world->options.drop_more);
+    bool more = !last && !sim->overflown && !sim_chance(world, world->options.drop_more);
     io_complete_bytes(&sim->io, end->sock, lease, got, more);
     traced(sim);
     sim_end_changed(world, at); /* more may be there */
+}
+
+static void fail_receive(struct sim_io *sim, uint32_t at)
+{
+    int error = sim_draw_error(sim->world, IO_RECEIVE);
+    finish_receive(sim, at, error);
+    if (sim_error_breaks(error)) {
+        sim_end_reset(sim->world, at);
+    }
 }
 
 /* One step of the receive in flight; false if there is none to make. `last`: let it end here. */
@@ -189,7 +229,10 @@ static bool try_receive(struct sim_io *sim, uint32_t at, bool last)
     if ((sim->io.socks[end->sock].flags & SOCK_RECEIVE) == 0 || !sim_end_readable(end)) {
         return false;
     }
-    if (end->in.arrived > end->in.read) {
+    if (end->in.arrived > end->in.read &&
+        sim_chance(sim->world, sim->world->options.receive_error)) {
+        fail_receive(sim, at);
+    } else if (end->in.arrived > end->in.read) {
         receive_bytes(sim, at, last);
     } else if (end->in.fin) {
         finish_receive(sim, at, 0);
@@ -214,6 +257,15 @@ static uint32_t put_spans(struct sim_io *sim, uint32_t at, uint32_t most)
     return put;
 }
 
+static void fail_send(struct sim_io *sim, uint32_t at)
+{
+    int error = sim_memory_is_out(sim->world) ? ENOBUFS : sim_draw_error(sim->world, IO_SEND);
+    finish_send(sim, at, -error);
+    if (sim_error_breaks(error)) {
+        sim_end_reset(sim->world, at);
+    }
+}
+
 /* The send in flight, if it can end; false if not. */
 static bool try_send(struct sim_io *sim, uint32_t at)
 {
@@ -225,6 +277,10 @@ static bool try_send(struct sim_io *sim, uint32_t at)
     if ((end->flags & (END_RESET | END_SHUT_SEND)) != 0 || (end->flags & END_CONNECTED) == 0) {
         int error = sim_end_error(end);
         finish_send(sim, at, error != 0 ? -error : -EPIPE);
+        return true;
+    }
+    if (sim_memory_is_out(world) || sim_chance(world, world->options.send_error)) {
+        fail_send(sim, at);
         return true;
     }
     uint32_t most = sim_end_space(world, at);
@@ -255,15 +311,16 @@ static void accept_first(struct sim_io *sim, uint32_t accept, uint32_t index)
     uint32_t sock = io_sock_open(&sim->io, (int)at);
     world->ends[at].owner = sim;
     world->ends[at].sock = sock;
+    world->socks++;
     finish_accept(sim, accept, (int32_t)sock, (uint8_t)index);
 }
 
+/* Some errors cost the client its connection. */
 static void fail_accept(struct sim_io *sim, uint32_t accept, uint32_t index)
 {
-    static const int errors[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED};
     struct sim_world *world = sim->world;
-    int error = errors[sim_below(world, sizeof errors / sizeof errors[0])];
-    if (error == ECONNABORTED) { /* the only one that costs the client its connection */
+    int error = sim_draw_error(world, IO_ACCEPT);
+    if (error == ECONNABORTED || error == EPROTO || error == EPERM) {
         sim_end_close(world, sim_listener_take(&world->listeners[sim->io.listeners[index].id]),
                       true);
     }
@@ -281,6 +338,10 @@ static bool try_accept(struct sim_io *sim, uint32_t accept)
     }
     if (sim->io.socks_open == sim->io.config.socks_max) {
         finish_accept(sim, accept, -ENFILE, 0); /* the client stays in the queue */
+    } else if (sim_descriptors_are_out(sim->world)) {
+        finish_accept(sim, accept, -EMFILE, 0);
+    } else if (sim_memory_is_out(sim->world)) {
+        finish_accept(sim, accept, -ENOBUFS, 0);
     } else if (sim_chance(sim->world, sim->world->options.accept_error)) {
         fail_accept(sim, accept, index);
     } else {
@@ -418,7 +479,16 @@ static int start_connect(struct io *io, const struct berth_address *remote,
     if (io->socks_open == io->config.socks_max) {
         return -ENFILE;
     }
+    if (sim_descriptors_are_out(sim->world)) {
+        return -EMFILE;
+    }
+    if (sim_chance(sim->world, sim->world->options.connect_error)) {
+        static const int errors[] = {EMFILE,     ENFILE,        ENOBUFS, ENOMEM,
+                                     EADDRINUSE, EADDRNOTAVAIL, EACCES,  EPERM};
+        return -errors[sim_below(sim->world, sizeof errors / sizeof errors[0])];
+    }
     uint32_t at = sim_connect(sim->world, remote, local);
+    sim->world->socks++;
     uint32_t sock = io_sock_open(io, (int)at);
     struct sim_end *end = &sim->world->ends[at];
     end->owner = sim;
@@ -462,6 +532,7 @@ static void shut_down(struct io *io, uint32_t sock, enum io_shutdown how)
 
 static void close_sock(struct io *io, uint32_t sock, bool reset)
 {
+    self(io)->world->socks--;
     sim_end_close(self(io)->world, (uint32_t)io->socks[sock].fd, reset);
 }
 
@@ -491,7 +562,12 @@ static void wake(struct io *io)
 static void act_on_due(struct sim_io *sim)
 {
     struct sim_event event;
+    uint32_t entries = sim->world->options.queue_entries;
     while (io_room(&sim->io) && sim_pop_due(&sim->heap, sim->world->now_ns, &event)) {
+        if (entries != 0 && sim->io.out_count >= entries && !sim->overflown) {
+            sim->overflown = true;
+            sim->io.stats.overflows++;
+        }
         act(sim, &event);
     }
 }
@@ -572,6 +648,7 @@ static void reap(struct io *io, uint64_t deadline_ns)
     io->stats.enters++;
     sim->missed = 0;
     sim->waits = false;
+    sim->overflown = false;
     sim->deadline_ns = wait_limit(io, world->now_ns, deadline_ns);
     if (!sim_chance(world, world->options.spurious)) {
         act_on_due(sim);

@@ -28,7 +28,9 @@
  *   bytes that arrive at an end that was closed or shut down both ways are answered by a reset;
  *   a client that reset before it was accepted is accepted all the same, and has no name;
  *   a connect is refused if nothing listens there or if the backlog is full; closing a listener
- *     resets those that wait in it.
+ *     resets those that wait in it;
+ *   a peer that vanished says nothing more: what is sent to it stays on its way, and after
+ *     SIM_GIVE_UP_NS the sender's system gives up with -ETIMEDOUT.
  *
  * ACTORS use the sim_peer calls below: a peer is an end of a connection that is polled, not
  * completed. Between it and the io, the same delays, splits and faults apply.
@@ -58,6 +60,10 @@
 /* How many turns of the others an io may miss before time passes without it. */
 #define SIM_PATIENCE 16
 
+/* For so long bytes are sent again to a peer that does not acknowledge them: 15 attempts, as the
+ * system has it by default (tcp_retries2). */
+#define SIM_GIVE_UP_NS UINT64_C(924600000000)
+
 /* The world's faults. All zero is a kind world: delays of the default mean and nothing else. A
  * rate of SIM_RATE_ONE for `no_buffer`, `accept_error` or `spurious` leaves no way forward. */
 struct sim_options {
@@ -74,6 +80,17 @@ struct sim_options {
     uint32_t reset;        /* bytes arrive, and with them the end of the connection for both ends */
     uint32_t half_close;   /* a peer's write is its last: a FIN follows (actors only) */
     uint32_t spurious;     /* a reap returns at once with nothing */
+
+    /* What a system in trouble does. Network errors break the connection for both ends. */
+    uint32_t
+        connect_error; /* a connect of an io fails with a listed error, at its start or later */
+    uint32_t receive_error; /* a receive that could bring bytes ends with a listed error */
+    uint32_t send_error;    /* the same for a send */
+    uint32_t queue_entries; /* completions that an io holds between two reaps; what comes beyond
+                             * them ends multishot receives (law 9). 0: any number */
+    uint32_t descriptors;   /* sockets of all ios together; then -EMFILE. 0: any number */
+    uint32_t memory_bytes;  /* on their way in all connections; beyond it accepts and sends end with
+                             * -ENOBUFS. 0: any number */
 };
 
 /* The most by which a long delay exceeds an ordinary one. */
@@ -83,6 +100,10 @@ struct sim_options {
  * rate between 1/8192 and 1/2 (the two that end a connection: at most 1/64); delays and the size of
  * the pipes vary over some orders of magnitude. */
 struct sim_options sim_options_swarm(uint64_t seed);
+
+/* Adds the troubles of a system, drawn in the same way; budgets are small enough to be met by a
+ * dozen connections. */
+void sim_options_trouble(struct sim_options *options, uint64_t seed);
 
 /* ------------------------------------------------------------------------------------ the world */
 
@@ -118,6 +139,9 @@ void sim_world_alarm(struct sim_world *world, uint64_t at_ns);
 /* Connections of which at least one end is not closed yet; 0 at the end of a test that is right. */
 uint32_t sim_world_connections(const struct sim_world *world);
 
+/* Completions that the ios of this world have given out so far. */
+uint64_t sim_world_completions(const struct sim_world *world);
+
 /* ---------------------------------------------------------------------------------------- peers */
 
 /* An actor's end of a connection: a number, valid until sim_peer_close. */
@@ -150,5 +174,9 @@ void sim_peer_reset(struct sim_world *world, sim_peer peer);
 
 /* Closes the end, as close(2) does: a FIN, or a reset if bytes were left unread. */
 void sim_peer_close(struct sim_world *world, sim_peer peer);
+
+/* The peer is gone without a word, as if its cable had been pulled. Ends the use of the number, as
+ * sim_peer_close does. */
+void sim_peer_vanish(struct sim_world *world, sim_peer peer);
 
 #endif

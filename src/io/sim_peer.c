@@ -1,9 +1,9 @@
 /* Actors of the simulated world: ends of connections that a test polls.
  *
- * Operations: connect, write, read, shut down, reset, close, and a look at the state. A peer is the
- * client's end of a connection in sim_world.c and has no memory of its own; its number is that
- * end's and is the caller's until sim_peer_close. Each result goes into the world's trace. Each
- * call is O(1) but for the bytes it moves.
+ * Operations: connect, write, read, shut down, reset, close, vanish, and a look at the state. A
+ * peer is the client's end of a connection in sim_world.c and has no memory of its own; its number
+ * is that end's and is the caller's until sim_peer_close. Each result goes into the world's trace.
+ * Each call is O(1) but for the bytes it moves.
  */
 #include "io/sim.h"
 
@@ -97,4 +97,10 @@ void sim_peer_close(struct sim_world *world, sim_peer peer)
 {
     (void)end_at(world, peer);
     sim_end_close(world, peer, false);
+}
+
+void sim_peer_vanish(struct sim_world *world, sim_peer peer)
+{
+    (void)end_at(world, peer);
+    sim_end_vanish(world, peer);
 }

@@ -120,6 +120,19 @@ struct sim_options sim_options_swarm(uint64_t seed)
     return options;
 }
 
+/* The draws are independent of those above: another constant. */
+void sim_options_trouble(struct sim_options *options, uint64_t seed)
+{
+    uint64_t state = seed ^ UINT64_C(0x7f4a7c15f39cc060);
+    options->connect_error = swarm_rate(&state, 1, 10);
+    options->receive_error = swarm_rate(&state, 6, 13);
+    options->send_error = swarm_rate(&state, 6, 13);
+    uint64_t draw = splitmix(&state);
+    options->queue_entries = (draw & 1) != 0 ? 1u << ((draw >> 8) % 6) : 0;
+    options->descriptors = (draw & 2) != 0 ? 1 + (uint32_t)((draw >> 16) % 12) : 0;
+    options->memory_bytes = (draw & 4) != 0 ? 1024u << ((draw >> 24) % 8) : 0;
+}
+
 void sim_world_options(struct sim_world *world, const struct sim_options *options)
 {
     world->options = options != NULL ? *options : (struct sim_options){0};
@@ -351,6 +364,7 @@ static void release_if_over(struct sim_world *world, uint32_t end)
         return;
     }
     for (uint32_t i = client; i <= client + 1; i++) {
+        world->bytes -= world->ends[i].in.written - world->ends[i].in.read;
         free(world->ends[i].in.bytes);
         world->ends[i] = (struct sim_end){.generation = world->ends[i].generation + 1};
     }
@@ -408,6 +422,10 @@ void sim_end_put(struct sim_world *world, uint32_t end, const uint8_t *from, uin
     memcpy(pipe->bytes + at, from, straight);
     memcpy(pipe->bytes, from + straight, count - straight);
     pipe->written += count;
+    world->bytes += count;
+    if ((world->ends[end ^ 1].flags & END_VANISHED) != 0 && pipe->written == count + pipe->read) {
+        post_at(world, end, SIM_GIVE_UP, world->now_ns + SIM_GIVE_UP_NS, 0);
+    }
 }
 
 void sim_end_sent(struct sim_world *world, uint32_t end)
@@ -427,6 +445,7 @@ uint32_t sim_end_read(struct sim_world *world, uint32_t end, uint8_t *to, uint32
     memcpy(to, pipe->bytes + at, straight);
     memcpy(to + straight, pipe->bytes, count - straight);
     pipe->read += count;
+    world->bytes -= count;
     sim_end_changed(world, end ^ 1); /* its sends have space again */
     return count;
 }
@@ -438,7 +457,7 @@ int sim_end_error(struct sim_end *end)
         return 0;
     }
     end->flags &= ~END_ERROR;
-    return end->in.fin ? EPIPE : ECONNRESET;
+    return end->error != 0 ? end->error : end->in.fin ? EPIPE : ECONNRESET;
 }
 
 void sim_end_shutdown(struct sim_world *world, uint32_t end, enum io_shutdown how)
@@ -477,6 +496,17 @@ void sim_end_close(struct sim_world *world, uint32_t end, bool reset)
     release_if_over(world, end);
 }
 
+void sim_end_vanish(struct sim_world *world, uint32_t end)
+{
+    struct sim_end *e = &world->ends[end];
+    BERTH_ASSERT((e->flags & END_OPEN) != 0);
+    e->flags = (e->flags & ~END_OPEN) | END_SHUT_SEND | END_VANISHED;
+    if (e->in.written > e->in.read) {
+        post_at(world, end ^ 1, SIM_GIVE_UP, world->now_ns + SIM_GIVE_UP_NS, 0);
+    }
+    release_if_over(world, end);
+}
+
 /* --------------------------------------------------------------------------- what the events do */
 
 static void on_syn(struct sim_world *world, uint32_t client)
@@ -485,9 +515,12 @@ static void on_syn(struct sim_world *world, uint32_t client)
     uint32_t number = find_listener(world, &world->ends[server].address);
     struct sim_listener *listener = number == SIM_NONE ? NULL : &world->listeners[number];
     bool refused = listener == NULL || listener->halted || listener->waiting == listener->backlog;
-    uint64_t due_ns = arrival_ns(world, client);
-    post_at(world, client, SIM_ANSWER, due_ns, refused ? ECONNREFUSED : 0);
-    if (refused) {
+    int error = refused ? ECONNREFUSED : 0;
+    if (world->ends[client].owner != NULL && sim_chance(world, world->options.connect_error)) {
+        error = sim_draw_error(world, IO_CONNECT);
+    }
+    post_at(world, client, SIM_ANSWER, arrival_ns(world, client), (uint64_t)error);
+    if (error != 0) {
         return;
     }
     world->ends[server].flags = END_OPEN | END_ANSWERED | END_CONNECTED;
@@ -516,11 +549,20 @@ static void on_rst(struct sim_end *end)
     }
 }
 
+/* What was sent is not acknowledged. */
+static void on_give_up(struct sim_end *end)
+{
+    if ((end->flags & END_RESET) == 0) {
+        end->flags |= END_RESET | END_ERROR;
+        end->error = ETIMEDOUT;
+    }
+}
+
 static void on_bytes(struct sim_world *world, uint32_t at, uint64_t up_to)
 {
     struct sim_end *end = &world->ends[at];
-    if ((end->flags & END_RESET) != 0) {
-        return; /* overtaken by a reset: lost */
+    if ((end->flags & (END_RESET | END_VANISHED)) != 0) {
+        return; /* overtaken by a reset, or nobody is there: lost */
     }
     if ((end->flags & END_OPEN) == 0 || (end->flags & END_SHUT_READ) != 0) {
         on_rst(end); /* nobody will ever read them, and the sender must know */
@@ -558,6 +600,9 @@ static void happen(struct sim_world *world, const struct sim_event *event)
         break;
     case SIM_RST:
         on_rst(end);
+        break;
+    case SIM_GIVE_UP:
+        on_give_up(end);
         break;
     default:
         BERTH_UNREACHABLE(); /* an io's event in the world's heap */
@@ -620,6 +665,11 @@ uint64_t sim_world_hash(const struct sim_world *world)
 uint32_t sim_world_connections(const struct sim_world *world)
 {
     return world->conns_open;
+}
+
+uint64_t sim_world_completions(const struct sim_world *world)
+{
+    return world->completions;
 }
 
 bool sim_world_idle(const struct sim_world *world)

@@ -16,7 +16,8 @@ enum sim_event_kind {
     SIM_BYTES,  /* bytes arrive, up to the value-th of the connection */
     SIM_FIN,
     SIM_RST,
-    SIM_ALARM, /* nothing but the time */
+    SIM_GIVE_UP, /* the system stops sending again */
+    SIM_ALARM,   /* nothing but the time */
     /* in an io's heap: what its next reap may complete; all but the cancels only look again */
     SIM_ACCEPT,    /* index is the accept */
     SIM_CONNECTED, /* index is the end, also below */
@@ -65,6 +66,7 @@ struct sim_pipe {
 #define END_ERROR       0x0010u /* ... and nobody was told yet */
 #define END_SHUT_READ   0x0020u
 #define END_SHUT_SEND   0x0040u /* sent its FIN, or is closed */
+#define END_VANISHED    0x0080u /* closed without a word */
 #define END_CONNECT_DUE 0x0100u /* an event of this kind is in the io's heap */
 #define END_RECEIVE_DUE 0x0200u
 #define END_SEND_DUE    0x0400u
@@ -80,6 +82,7 @@ struct sim_end {
     uint32_t generation;     /* of the connection */
     uint32_t next_free;      /* of connections; in the client's end */
     int connect_error;       /* 0 or an errno */
+    int error;               /* with END_ERROR: the errno, if it is not that of a reset */
     uint64_t serial;         /* of the last operation started here */
     uint64_t receive_serial; /* also the connect's */
     uint64_t send_serial;
@@ -114,6 +117,7 @@ struct sim_io {
     uint64_t accept_serial;
     uint16_t *leases_free; /* a stack, from which any place is taken */
     uint32_t leases_count;
+    bool overflown; /* this reap found more than options.queue_entries */
 };
 
 struct sim_world {
@@ -137,6 +141,10 @@ struct sim_world {
     uint32_t conns_free; /* head of the free list, or SIM_NONE */
     uint32_t conns_open;
     uint16_t next_port;
+
+    uint32_t socks;       /* of the ios */
+    uint64_t bytes;       /* written and not read, in all pipes */
+    uint64_t completions; /* given out by all ios */
 };
 
 #define SIM_NONE UINT32_MAX
@@ -179,6 +187,25 @@ int sim_end_error(struct sim_end *end); /* takes the pending error: an errno, or
 void sim_end_shutdown(struct sim_world *world, uint32_t end, enum io_shutdown how);
 void sim_end_reset(struct sim_world *world, uint32_t end);
 void sim_end_close(struct sim_world *world, uint32_t end, bool reset);
+void sim_end_vanish(struct sim_world *world, uint32_t end);
+
+/* Whether the system has no memory left for more bytes, or no descriptor. */
+static inline bool sim_memory_is_out(const struct sim_world *world)
+{
+    uint32_t most = world->options.memory_bytes;
+    return most != 0 && world->bytes >= most;
+}
+
+static inline bool sim_descriptors_are_out(const struct sim_world *world)
+{
+    uint32_t most = world->options.descriptors;
+    return most != 0 && world->socks >= most;
+}
+
+/* One of an operation's listed errors, drawn. */
+int sim_draw_error(struct sim_world *world, enum io_op op);
+/* Whether an error of that list is the network's, so that the connection is over. */
+bool sim_error_breaks(int error);
 
 /* In sim.c: whether this io should have a turn before time goes on: it is working on what its last
  * reap gave, or something is due for it. Not if it missed so many that it counts as frozen. */
