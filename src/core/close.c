@@ -96,7 +96,8 @@ void close_now(struct berth_conn *conn, enum berth_reason reason, int system, bo
     attend(conn);
 }
 
-/* A receive or send ended with an error. */
+/* A receive or send ended with an error. After one of our own system's (no memory, say) the peer is
+ * still there: only a reset tells it that what it got is not all. */
 void close_failed(struct berth_conn *conn, int32_t result)
 {
     attend(conn); /* a connection that is JOINING may have waited for just this */
@@ -108,7 +109,7 @@ void close_failed(struct berth_conn *conn, int32_t result)
         STAT_ADD(conn->worker, resets, 1);
     }
     conn->flags |= CF_INPUT_ENDED | CF_GONE;
-    close_now(conn, reset ? BERTH_REASON_RESET : BERTH_REASON_SYSTEM, -result, false);
+    close_now(conn, reset ? BERTH_REASON_RESET : BERTH_REASON_SYSTEM, -result, !reset);
 }
 
 /* The connection is closed for what the peer did: who that was is kept for on_close. */

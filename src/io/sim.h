@@ -159,6 +159,9 @@ sim_peer sim_peer_connect(struct sim_world *world, const struct berth_address *a
 /* The bits above. */
 uint32_t sim_peer_state(const struct sim_world *world, sim_peer peer);
 
+/* The port that it connects from: how the other end knows it. */
+uint16_t sim_peer_port(const struct sim_world *world, sim_peer peer);
+
 /* Writes as many of the bytes as the pipe has space for. Returns how many: 0 if there is no space
  * or the peer is not connected yet; -EPIPE if it sends no more, or was refused or reset. */
 int32_t sim_peer_write(struct sim_world *world, sim_peer peer, const void *bytes, uint32_t count);

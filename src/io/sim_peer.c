@@ -28,6 +28,11 @@ sim_peer sim_peer_connect(struct sim_world *world, const struct berth_address *a
     return peer;
 }
 
+uint16_t sim_peer_port(const struct sim_world *world, sim_peer peer)
+{
+    return end_at(world, peer)->address.port;
+}
+
 uint32_t sim_peer_state(const struct sim_world *world, sim_peer peer)
 {
     const struct sim_end *end = end_at(world, peer);

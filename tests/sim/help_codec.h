@@ -1,8 +1,9 @@
 /* Framings as a peer knows them: a table of the kinds with their corners, and an encoder that
  * shares no code with src/wire, so that a mistake there is not made on both sides.
  *
- * codec_encode writes a frame around a message; codec_clean changes bytes that the framing cannot
- * carry (the last byte of a delimiter). Both are pure and O(bytes). Everything is in this header,
+ * codec_encode writes a frame around a message, codec_decode finds the first frame of some bytes;
+ * codec_clean changes bytes that the framing cannot carry (the last byte of a delimiter);
+ * codec_nonsense writes what is no frame. All are pure and O(bytes). Everything is in this header,
  * because tests of more than one folder use it.
  */
 #ifndef BERTH_TESTS_SIM_HELP_CODEC_H
@@ -152,6 +153,101 @@ static inline size_t codec_encode(const struct berth_framing *f, const uint8_t *
     count += size;
     memcpy(out + count, f->delimiter, f->delimiter_bytes);
     return count + f->delimiter_bytes;
+}
+
+/* A varint's bytes, 0 if it is not whole. */
+static inline size_t codec_varint(const uint8_t *bytes, size_t count, uint64_t *value)
+{
+    *value = 0;
+    for (size_t i = 0; i < count && i < 5; i++) {
+        *value |= (uint64_t)(bytes[i] & 127) << (7 * i);
+        if (bytes[i] < 128) {
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
+/* The header's bytes, 0 if it is not whole, and the message's size. */
+static inline size_t codec_measure(const struct berth_framing *f, const uint8_t *bytes,
+                                   size_t count, uint64_t *size)
+{
+    size_t header = (size_t)f->length_offset + f->length_bytes;
+    *size = 0;
+    if (f->kind == BERTH_FRAMING_VARINT) {
+        return codec_varint(bytes, count, size);
+    }
+    if (f->kind == BERTH_FRAMING_CUSTOM) {
+        for (size_t i = 0; i < count; i++) {
+            if (bytes[i] == ':') {
+                return i + 1;
+            }
+            *size = *size * 10 + bytes[i] - '0';
+        }
+        return 0;
+    }
+    if (count < header) {
+        return 0;
+    }
+    for (unsigned i = 0; i < f->length_bytes; i++) {
+        unsigned shift = 8 * (f->length_big_endian ? f->length_bytes - 1u - i : i);
+        *size |= (uint64_t)bytes[f->length_offset + i] << shift;
+    }
+    *size += (uint64_t)(int64_t)f->length_adjust;
+    *size -= f->length_counts_itself ? f->length_bytes : 0;
+    return header;
+}
+
+/* Finds the first frame: returns its bytes, 0 if it is not whole, and where its message lies. What
+ * is cut here was encoded here. */
+static inline size_t codec_decode(const struct berth_framing *f, const uint8_t *bytes, size_t count,
+                                  struct berth_message *message)
+{
+    uint64_t size = f->message_bytes_max;
+    size_t header = 0;
+    if (f->kind == BERTH_FRAMING_DELIMITER) {
+        /* its last byte stands nowhere else: codec_clean */
+        const uint8_t *last = memchr(bytes, f->delimiter[f->delimiter_bytes - 1], count);
+        if (last == NULL) {
+            return 0;
+        }
+        size = (uint64_t)(last + 1 - bytes) - f->delimiter_bytes;
+    } else if (f->kind != BERTH_FRAMING_FIXED) {
+        header = codec_measure(f, bytes, count, &size);
+        if (header == 0) {
+            return 0;
+        }
+    }
+    *message = (struct berth_message){.data = bytes + header, .size = (uint32_t)size};
+    return header + size + f->delimiter_bytes <= count ? header + size + f->delimiter_bytes : 0;
+}
+
+/* Writes bytes that are no frame whatever follows, and returns how many; 0: with this framing all
+ * bytes are frames. `out` has room for message_bytes_max + CODEC_EXTRA. */
+static inline size_t codec_nonsense(const struct berth_framing *f, uint8_t *out)
+{
+    size_t count = (size_t)f->length_offset + f->length_bytes;
+    uint64_t most = UINT64_MAX >> (64 - 8 * (f->length_bytes == 0 ? 8 : f->length_bytes));
+    switch (f->kind) {
+    case BERTH_FRAMING_LENGTH:
+        most += (uint64_t)(int64_t)f->length_adjust;
+        most -= f->length_counts_itself ? f->length_bytes : 0;
+        memset(out, 0xff, count);
+        return most > f->message_bytes_max ? count : 0;
+    case BERTH_FRAMING_VARINT:
+        memset(out, 0xff, 5);
+        return 5;
+    case BERTH_FRAMING_CUSTOM:
+        out[0] = 'x';
+        return 1;
+    case BERTH_FRAMING_DELIMITER:
+        count = (size_t)f->message_bytes_max + f->delimiter_bytes;
+        memset(out, f->delimiter[f->delimiter_bytes - 1] ^ 0x40, count);
+        return count;
+    case BERTH_FRAMING_FIXED:
+        break;
+    }
+    return 0;
 }
 
 #endif

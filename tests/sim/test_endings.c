@@ -229,6 +229,24 @@ static void truncated(void **state)
     scene_tear_down();
 }
 
+/* Our own system fails a send: the peer, which has no part in it, must not take what it got for
+ * all. */
+static void a_system_error_resets(void **state)
+{
+    (void)state;
+    const struct berth_framing framing = berth_framing_seed(8);
+    scene_set_up(&framing);
+    scene_start(7, NULL);
+    uint32_t actor = scene_arrive(true);
+    sim_world_options(scene.world, &(struct sim_options){.send_error = SIM_RATE_ONE});
+    scene_say(actor, "\3\0\0\0abc", 7);
+    SCENE_UNTIL(scene.closes == 1);
+    assert_int_equal(scene.reason, BERTH_REASON_SYSTEM);
+    SCENE_UNTIL((scene_state(actor) & (SIM_PEER_EOF | SIM_PEER_RESET)) != 0);
+    assert_int_equal(scene_state(actor) & (SIM_PEER_EOF | SIM_PEER_RESET), SIM_PEER_RESET);
+    scene_tear_down();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +258,7 @@ int main(void)
         cmocka_unit_test(refused_after_replies),
         cmocka_unit_test(truncated),
         cmocka_unit_test(close_with_more_behind),
+        cmocka_unit_test(a_system_error_resets),
     };
     return cmocka_run_group_tests_name("sim.endings", tests, NULL, NULL);
 }

@@ -1,0 +1,800 @@
+/* The program on top of the server: what it does in its callbacks and between the turns, and its
+ * books about every connection.
+ *
+ * It knows each actor by its port, and so every message that is handed to it beforehand. What it
+ * does is drawn: it answers at once, in place or by copy, or keeps messages and answers or releases
+ * them later, sends unasked, pauses, closes, joins and leaves a group, sends to it and to
+ * everybody, asks by handle, visits, stops listening for a while, and makes connections to itself.
+ * The result of every call is known from what the callbacks told. All on the run's one thread.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "swarm/swarm.h"
+
+#define OUT_MESSAGES 6 /* of an outgoing connection */
+
+static struct swarm *swarm_of(const struct berth_conn *conn)
+{
+    return berth_conn_context(conn);
+}
+
+static unsigned number_of(const struct swarm *swarm, const struct visit *visit)
+{
+    return (unsigned)(visit - swarm->visits);
+}
+
+static bool does(const struct swarm *swarm, enum swarm_class class)
+{
+    return (swarm->program.classes >> class & 1) != 0 && swarm->phase == PHASE_HOSTILE;
+}
+
+static bool one_in(struct swarm *swarm, uint32_t count)
+{
+    return dice_one_in(&swarm->program.dice, count);
+}
+
+static uint64_t hash_of(const uint8_t *bytes, uint32_t count)
+{
+    uint64_t hash = count;
+    for (uint32_t i = 0; i < count; i++) {
+        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
+static struct visit *visit_of(struct berth_conn *conn)
+{
+    struct swarm *swarm = swarm_of(conn);
+    struct visit *visit = berth_conn_user(conn);
+    if (visit == NULL || visit->opens != 1 || visit->closes != 0 ||
+        visit->handle != berth_conn_handle(conn)) {
+        swarm_fail(swarm, "a callback came for a connection that was not open");
+    }
+    swarm->progress++;
+    return visit;
+}
+
+static void set_paused(struct swarm *swarm, struct visit *visit, bool paused)
+{
+    swarm->program.paused += paused && !visit->paused ? 1 : 0;
+    swarm->program.paused -= !paused && visit->paused ? 1 : 0;
+    visit->paused = paused;
+}
+
+static void expect(const struct swarm *swarm, const struct visit *visit, const char *what,
+                   int result, int expected)
+{
+    if (result != expected) {
+        swarm_fail(swarm, "visit %u: %s returned %s, not %s", number_of(swarm, visit), what,
+                   berth_err_name(result), berth_err_name(expected));
+    }
+}
+
+/* ------------------------------------------------------------------------------------- it opens */
+
+static struct visit *new_visit(struct swarm *swarm, struct berth_conn *conn)
+{
+    if (swarm->visits_count == SWARM_VISITS_MAX) {
+        swarm_fail(swarm, "%u connections", swarm->visits_count);
+    }
+    struct visit *visit = &swarm->visits[swarm->visits_count++];
+    *visit = (struct visit){
+        .handle = berth_conn_handle(conn),
+        .life = NO_LIFE,
+        .worker = berth_conn_worker(conn),
+        .opens = 1,
+        .opened_ns = berth_conn_now_ns(conn),
+    };
+    berth_conn_set_user(conn, visit);
+    const struct visit *other =
+        &swarm->visits[dice_below(&swarm->program.dice, swarm->visits_count)];
+    if (other->closes != 0 && berth_conn_find(conn, other->handle) != NULL) {
+        swarm_fail(swarm, "a handle finds a connection that has ended");
+    }
+    return visit;
+}
+
+static void maybe_connect(struct swarm *swarm)
+{
+    struct program *program = &swarm->program;
+    if (!does(swarm, CLASS_OUTGOING) || program->out_asked == program->out_wanted ||
+        !one_in(swarm, 8)) {
+        return;
+    }
+    struct berth_connect_options options = {
+        .address = swarm->address,
+        .protocol = &swarm->client,
+        .user = swarm,
+        .attempts = 1 + dice_below(&program->dice, 6),
+        .delay_ms = dice_below(&program->dice, 3),
+        .timeout_ms = dice_between(&program->dice, 1, 200),
+    };
+    int result = berth_connect(swarm->server, &options);
+    if (result == BERTH_OK) {
+        program->out_asked++;
+    } else if (result != BERTH_E_FULL && !(result == BERTH_E_STATE && swarm->stops > 0)) {
+        swarm_fail(swarm, "connect returned %s", berth_err_name(result));
+    }
+}
+
+static void opened(struct berth_conn *conn)
+{
+    struct swarm *swarm = swarm_of(conn);
+    struct visit *visit = new_visit(swarm, conn);
+    struct berth_address peer;
+    if (berth_conn_peer(conn, &peer)) {
+        visit->actor = actor_of_port(swarm, peer.port);
+    }
+    if (visit->actor != NULL) {
+        visit->life = visit->actor->life;
+        visit->deeds = visit->actor->deeds; /* so far, while it waited */
+        visit->actor->visit = visit;
+    }
+    swarm_note(swarm, "visit %u (life %d) opens on worker %u", number_of(swarm, visit),
+               (int)visit->life, visit->worker);
+    if (does(swarm, CLASS_PAUSE) && one_in(swarm, 10)) {
+        berth_pause(conn);
+        set_paused(swarm, visit, true);
+    }
+    if (does(swarm, CLASS_CLOSE) && one_in(swarm, 60)) {
+        berth_close(conn);
+        visit->closing = true;
+    }
+    maybe_connect(swarm);
+    (void)visit_of(conn);
+}
+
+/* ------------------------------------------------------------------------------- messages come */
+
+static void push(struct swarm *swarm, struct visit *visit, struct berth_conn *conn)
+{
+    uint8_t message[PUSH_MOST + 64];
+    uint32_t size = content_push(swarm, PUSH_CALLBACK, visit->pushes, message);
+    int result = berth_send(conn, message, size);
+    visit->pushed = true;
+    if (result == BERTH_E_WOULD_EXCEED) {
+        visit->owed = true;
+        return;
+    }
+    expect(swarm, visit, "send", result, visit->closing ? BERTH_E_CLOSED : BERTH_OK);
+    visit->pushes += result == BERTH_OK ? 1 : 0;
+}
+
+static int reply_by(struct berth_conn *conn, const struct berth_message *message, bool in_place)
+{
+    int result = BERTH_OK;
+    if (!in_place) {
+        return berth_reply(conn, message, message->data, message->size);
+    }
+    void *space = berth_reply_space(conn, message, message->size, &result);
+    if (space != NULL) {
+        memcpy(space, message->data, message->size);
+        result = BERTH_OK;
+    }
+    return result;
+}
+
+/* Room for a reply of the message's size is there when it is handed over; only the program itself
+ * can have used it up, by what it has sent in the same callback. */
+static void reply(struct swarm *swarm, struct visit *visit, struct berth_conn *conn,
+                  const struct berth_message *message)
+{
+    int result = reply_by(conn, message, message->size % 2 == 1);
+    if (result == BERTH_E_WOULD_EXCEED && visit->pushed) {
+        visit->owed = true;
+        berth_close(conn);
+        visit->closing = true;
+        return;
+    }
+    expect(swarm, visit, "reply", result, visit->closing ? BERTH_E_CLOSED : BERTH_OK);
+    visit->replies += result == BERTH_OK ? 1 : 0;
+}
+
+/* false if there is no memory for it. */
+static bool keep(struct swarm *swarm, struct visit *visit, struct berth_conn *conn,
+                 const struct berth_message *message)
+{
+    struct program *program = &swarm->program;
+    int err = BERTH_OK;
+    bool replies = content_class_of(message->data, message->size) != CONTENT_LATE_NOTHING;
+    uint32_t room = message->size + (one_in(swarm, 2) ? 0 : dice_below(&program->dice, 300));
+    struct berth_kept *kept = berth_keep(conn, message, room, &err);
+    if (kept == NULL) {
+        bool exceeded = err == BERTH_E_WOULD_EXCEED && !visit->closing;
+        visit->owed = visit->owed || exceeded;
+        if (!exceeded) {
+            expect(swarm, visit, "keep", err, BERTH_E_CLOSED);
+        }
+        return !exceeded;
+    }
+    if (program->held_count == SWARM_HELD_MAX || visit->closing || kept->conn != visit->handle ||
+        kept->message.size != message->size) {
+        swarm_fail(swarm, "visit %u: a message was kept wrongly", number_of(swarm, visit));
+    }
+    program->held[program->held_count++] = (struct held){
+        .kept = kept,
+        .visit = visit,
+        .hash = hash_of(kept->message.data, kept->message.size),
+        .replies = replies,
+    };
+    visit->kept++;
+    return true;
+}
+
+static void join_or_leave(struct swarm *swarm, struct visit *visit, struct berth_conn *conn)
+{
+    struct berth_group *group = swarm->program.group;
+    if (group == NULL || !does(swarm, CLASS_GROUP)) {
+        return;
+    }
+    if (visit->member) {
+        berth_group_leave(group, conn);
+        visit->member = false;
+        return;
+    }
+    int result = berth_group_join(group, conn);
+    if (result != BERTH_E_MEMORY) {
+        expect(swarm, visit, "join", result, visit->closing ? BERTH_E_CLOSED : BERTH_OK);
+    }
+    visit->member = result == BERTH_OK;
+}
+
+/* Every byte of what is handed over is known, and nothing comes twice or out of order. */
+static void check_message(struct swarm *swarm, const struct visit *visit,
+                          const struct berth_message *message)
+{
+    static uint8_t expected[1u << 16];
+    if (visit->life == NO_LIFE) {
+        return;
+    }
+    uint32_t size = content_write(swarm, visit->life, visit->messages, expected);
+    if (size != message->size || memcmp(expected, message->data, size) != 0) {
+        swarm_fail(swarm, "visit %u: message %u is wrong: %u bytes instead of %u",
+                   number_of(swarm, visit), visit->messages, message->size, size);
+    }
+    if (visit->actor != NULL && visit->messages >= visit->actor->said) {
+        swarm_fail(swarm, "visit %u: message %u came before it was said whole",
+                   number_of(swarm, visit), visit->messages);
+    }
+}
+
+static void answer(struct swarm *swarm, struct visit *visit, struct berth_conn *conn,
+                   const struct berth_message *message)
+{
+    enum content_class class = content_class_of(message->data, message->size);
+    bool late = class == CONTENT_LATE || class == CONTENT_LATE_NOTHING;
+    if (late && does(swarm, CLASS_KEEP) && keep(swarm, visit, conn, message)) {
+        return;
+    }
+    if (class == CONTENT_PUSH && does(swarm, CLASS_PUSH)) {
+        push(swarm, visit, conn);
+    }
+    if (content_replies(class)) {
+        reply(swarm, visit, conn, message);
+    }
+    if (class == CONTENT_JOIN) {
+        join_or_leave(swarm, visit, conn);
+    }
+}
+
+static void on_message(struct berth_conn *conn, const struct berth_message *message)
+{
+    struct swarm *swarm = swarm_of(conn);
+    struct visit *visit = visit_of(conn);
+    check_message(swarm, visit, message);
+    visit->messages++;
+    if (does(swarm, CLASS_CLOSE) && one_in(swarm, 1000)) {
+        berth_close(conn);
+        visit->closing = true;
+    }
+    if (does(swarm, CLASS_PAUSE) && one_in(swarm, 60)) {
+        berth_pause(conn);
+        set_paused(swarm, visit, !visit->closing);
+    }
+    answer(swarm, visit, conn, message);
+    if (swarm->one_by_one) {
+        visit->pushed = false;
+    }
+    maybe_connect(swarm);
+}
+
+static void on_messages(struct berth_conn *conn, const struct berth_message *messages, size_t count)
+{
+    struct visit *visit = visit_of(conn);
+    if (count == 0) {
+        swarm_fail(swarm_of(conn), "a batch without messages");
+    }
+    for (size_t i = 0; i < count; i++) {
+        on_message(conn, &messages[i]);
+    }
+    visit->pushed = false;
+}
+
+static void on_drained(struct berth_conn *conn)
+{
+    struct swarm *swarm = swarm_of(conn);
+    struct visit *visit = visit_of(conn);
+    if (!visit->owed) {
+        swarm_fail(swarm, "visit %u: on_drained, though nothing was refused",
+                   number_of(swarm, visit));
+    }
+    visit->owed = false;
+    if (does(swarm, CLASS_PUSH) && one_in(swarm, 2)) {
+        push(swarm, visit, conn);
+    }
+    visit->pushed = false;
+}
+
+/* ------------------------------------------------------------------------------------- it closes
+ */
+
+static uint64_t slack_ns(const struct swarm *swarm)
+{
+    uint64_t worst = swarm->options.long_delay != 0 ? 50 * SIM_LONG : 50;
+    return swarm->options.delay_mean_ns * worst;
+}
+
+/* A deadline must have passed, as far as the peer can tell: it knows when it began what was not
+ * ended, and what it wrote arrived later than that. */
+static bool deadline_was_missed(const struct swarm *swarm, const struct visit *visit,
+                                uint64_t now_ns)
+{
+    const struct berth_config *config = &swarm->config;
+    const struct actor *actor = visit->actor;
+    uint64_t since_ns;
+    uint32_t timeout_ms;
+    switch (visit->reason) {
+    case BERTH_REASON_FIRST_MESSAGE:
+        since_ns = visit->opened_ns;
+        timeout_ms = config->first_message_timeout_ms;
+        if (visit->messages > 0) {
+            return false;
+        }
+        break;
+    case BERTH_REASON_MESSAGE_SLOW:
+        timeout_ms = config->message_timeout_ms;
+        since_ns = visit->opened_ns;
+        if (actor != NULL && actor->begun > visit->messages &&
+            actor->begun - visit->messages < SWARM_BEGAN) {
+            since_ns = actor->began_ns[visit->messages % SWARM_BEGAN];
+        }
+        break;
+    case BERTH_REASON_RECEIVE_IDLE:
+        timeout_ms = config->receive_idle_timeout_ms;
+        since_ns = actor != NULL ? actor->wrote_ns : visit->opened_ns;
+        now_ns += slack_ns(swarm);
+        break;
+    case BERTH_REASON_SEND_IDLE:
+        timeout_ms = config->send_idle_timeout_ms;
+        since_ns = visit->opened_ns;
+        break;
+    default:
+        timeout_ms = config->send_progress_timeout_ms;
+        since_ns = visit->opened_ns;
+        break;
+    }
+    return timeout_ms > 0 && now_ns - since_ns >= timeout_ms * NS_PER_MS;
+}
+
+/* Whether somebody gave this reason. */
+static bool reason_is_right(const struct swarm *swarm, const struct visit *visit, uint64_t now_ns)
+{
+    const struct sim_options *o = &swarm->options;
+    bool known = visit->life != NO_LIFE;
+    bool broken = o->receive_error != 0 || o->send_error != 0;
+    switch (visit->reason) {
+    case BERTH_REASON_PEER:
+    case BERTH_REASON_TRUNCATED:
+        return !known || (visit->deeds & (DEED_SHUT | DEED_CLOSED)) != 0 || o->half_close != 0;
+    case BERTH_REASON_RESET:
+        return !known || visit->deeds != 0 || o->reset != 0 || broken;
+    case BERTH_REASON_REFUSED:
+        return known && (visit->deeds & DEED_LIED) != 0;
+    case BERTH_REASON_LOCAL:
+        return visit->closing;
+    case BERTH_REASON_STOP:
+        return swarm->stops > 0;
+    case BERTH_REASON_DEADLINE:
+        return !known || visit->deeds != 0 || visit->closing || swarm->stops > 0;
+    case BERTH_REASON_MEMORY:
+        return swarm_has(swarm, CLASS_TIGHT) && swarm->config.pool_bytes <= 1u << 20;
+    case BERTH_REASON_SYSTEM:
+        return broken || o->memory_bytes != 0 || !known || (visit->deeds & DEED_VANISHED) != 0;
+    case BERTH_REASON_FIRST_MESSAGE:
+    case BERTH_REASON_MESSAGE_SLOW:
+    case BERTH_REASON_RECEIVE_IDLE:
+    case BERTH_REASON_SEND_IDLE:
+    case BERTH_REASON_SEND_STALLED:
+        return deadline_was_missed(swarm, visit, now_ns);
+    case BERTH_REASON_SLOW:
+        return (swarm->program.classes >> CLASS_GROUP & 1) != 0;
+    }
+    return false;
+}
+
+static void let_go(struct swarm *swarm, uint32_t index);
+
+static void closed(struct berth_conn *conn, enum berth_reason reason)
+{
+    struct swarm *swarm = swarm_of(conn);
+    struct program *program = &swarm->program;
+    struct visit *visit = visit_of(conn);
+    char why[200] = "";
+    visit->closes++;
+    visit->reason = reason;
+    visit->owed = false;
+    set_paused(swarm, visit, false);
+    swarm_note(swarm, "visit %u closes after %u messages, %u replies: %s", number_of(swarm, visit),
+               visit->messages, visit->replies, berth_conn_why(conn, why, sizeof why));
+    if (!reason_is_right(swarm, visit, berth_conn_now_ns(conn))) {
+        swarm_fail(swarm, "visit %u (life %d) closed, deeds %x, and nobody gave the reason: %s",
+                   number_of(swarm, visit), (int)visit->life, visit->deeds, why);
+    }
+    expect(swarm, visit, "send in on_close", berth_send(conn, "", 0), BERTH_E_CLOSED);
+    if (berth_conn_find(conn, visit->handle) != NULL) {
+        swarm_fail(swarm, "a handle finds its connection inside on_close");
+    }
+    berth_close(conn);
+    for (uint32_t i = 0; i < program->held_count && one_in(swarm, 3); i++) {
+        if (program->held[i].visit == visit) {
+            let_go(swarm, i); /* too late already */
+            return;
+        }
+    }
+}
+
+/* -------------------------------------------------------------------------- outgoing connections
+ */
+
+static void client_opened(struct berth_conn *conn)
+{
+    struct swarm *swarm = swarm_of(conn);
+    struct visit *visit = new_visit(swarm, conn);
+    uint8_t message[1u << 16];
+    visit->outgoing = true;
+    visit->life = swarm->lives++ * ACTOR_KINDS;
+    swarm->program.out_opened++;
+    for (uint32_t i = 0; i < OUT_MESSAGES; i++) {
+        uint32_t size = content_write(swarm, visit->life, i, message);
+        expect(swarm, visit, "send of a client", berth_send(conn, message, size), BERTH_OK);
+    }
+}
+
+static void client_message(struct berth_conn *conn, const struct berth_message *message)
+{
+    struct swarm *swarm = swarm_of(conn);
+    struct visit *visit = visit_of(conn);
+    uint8_t expected[1u << 16];
+    if (content_class_of(message->data, message->size) != CONTENT_NOTHING) {
+        while (!content_replies(content_class(swarm, visit->life, visit->messages))) {
+            visit->messages++;
+        }
+        uint32_t size = content_write(swarm, visit->life, visit->messages, expected);
+        if (visit->messages >= OUT_MESSAGES || size != message->size ||
+            memcmp(expected, message->data, size) != 0) {
+            swarm_fail(swarm, "visit %u: an outgoing connection's reply %u is wrong",
+                       number_of(swarm, visit), visit->messages);
+        }
+        visit->messages++;
+    }
+    uint32_t next = visit->messages;
+    while (next < OUT_MESSAGES && !content_replies(content_class(swarm, visit->life, next))) {
+        next++;
+    }
+    if (next == OUT_MESSAGES) {
+        berth_close(conn);
+        visit->closing = true;
+    }
+}
+
+static void client_closed(struct berth_conn *conn, enum berth_reason reason)
+{
+    struct visit *visit = visit_of(conn);
+    visit->closes++;
+    visit->reason = reason;
+    visit->owed = false;
+}
+
+static void client_failed(struct berth_server *server, void *user, int system, uint32_t attempts)
+{
+    struct swarm *swarm = user;
+    (void)server;
+    swarm->program.out_failed++;
+    swarm->progress++;
+    if (system == 0 || attempts > 6) {
+        swarm_fail(swarm, "a connect failed with errno %d after %u attempts", system, attempts);
+    }
+}
+
+void program_protocols(struct swarm *swarm)
+{
+    swarm->client = swarm->protocol;
+    swarm->client.context = swarm;
+    swarm->client.on_open = client_opened;
+    swarm->client.on_message = client_message;
+    swarm->client.on_close = client_closed;
+    swarm->client.on_connect_failed = client_failed;
+    swarm->protocol.context = swarm;
+    swarm->protocol.on_open = opened;
+    swarm->protocol.on_drained = on_drained;
+    swarm->protocol.on_close = closed;
+    if (swarm->one_by_one) {
+        swarm->protocol.on_message = on_message;
+    } else {
+        swarm->protocol.on_messages = on_messages;
+    }
+}
+
+/* ----------------------------------------------------------------------------------- letting go */
+
+static uint32_t worker_of(const struct held *held)
+{
+    return (uint32_t)(held->kept->conn >> 54) - 1;
+}
+
+/* Answers or releases the index-th of what is held. */
+static void let_go(struct swarm *swarm, uint32_t index)
+{
+    struct program *program = &swarm->program;
+    struct held held = program->held[index];
+    program->held_count--;
+    memmove(&program->held[index], &program->held[index + 1],
+            (program->held_count - index) * sizeof program->held[0]);
+    const struct berth_message *message = &held.kept->message;
+    if (hash_of(message->data, message->size) != held.hash) {
+        swarm_fail(swarm, "visit %u: the bytes of a kept message changed",
+                   number_of(swarm, held.visit));
+    }
+    uint32_t worker = worker_of(&held);
+    program->after_end[worker] += swarm->ended[worker] ? 1 : 0;
+    held.visit->kept--;
+    swarm->progress++;
+    if (!held.replies) {
+        berth_kept_release(held.kept);
+        return;
+    }
+    const void *data = message->data;
+    uint32_t size = message->size;
+    if (one_in(swarm, 2)) {
+        memcpy(held.kept->reply, message->data, size);
+        data = held.kept->reply;
+    }
+    bool live = held.visit->closes == 0;
+    int result = berth_kept_reply(held.kept, data, size);
+    expect(swarm, held.visit, "late reply", result, live ? BERTH_OK : BERTH_E_STALE);
+    held.visit->replies += live ? 1 : 0;
+}
+
+static void let_some_go(struct swarm *swarm)
+{
+    struct program *program = &swarm->program;
+    bool healed = swarm->phase != PHASE_HOSTILE;
+    if (program->held_count == 0 || !(healed || one_in(swarm, program->pace))) {
+        return;
+    }
+    for (uint32_t n = healed ? 20 : dice_between(&program->dice, 1, 8); n > 0; n--) {
+        if (program->held_count > 0) {
+            let_go(swarm, one_in(swarm, 3)        ? dice_below(&program->dice, program->held_count)
+                          : program->newest_first ? program->held_count - 1
+                                                  : 0);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------- between turns */
+
+static int live(const struct visit *visit)
+{
+    return visit->closes == 0 ? BERTH_OK : BERTH_E_STALE;
+}
+
+static void push_by_handle(struct swarm *swarm, struct visit *visit)
+{
+    uint8_t message[PUSH_MOST + 64];
+    uint32_t size = content_push(swarm, PUSH_HANDLE, visit->handled, message);
+    int result = berth_handle_send(swarm->server, visit->handle, message, size);
+    if (result == BERTH_E_WOULD_EXCEED && visit->closes == 0) {
+        visit->owed = true;
+        return;
+    }
+    expect(swarm, visit, "send by handle", result, live(visit));
+    visit->handled += result == BERTH_OK ? 1 : 0;
+}
+
+static void ask_by_handle(struct swarm *swarm)
+{
+    struct visit *visit = &swarm->visits[dice_below(&swarm->program.dice, swarm->visits_count)];
+    int result;
+    if (visit->outgoing) {
+        return;
+    }
+    switch (dice_below(&swarm->program.dice, 8)) {
+    case 0:
+        if (does(swarm, CLASS_CLOSE) && one_in(swarm, 20)) {
+            result = berth_handle_close(swarm->server, visit->handle);
+            expect(swarm, visit, "close by handle", result, live(visit));
+            visit->closing = true;
+        }
+        break;
+    case 1:
+        result = berth_handle_pause(swarm->server, visit->handle);
+        expect(swarm, visit, "pause by handle", result, live(visit));
+        set_paused(swarm, visit, result == BERTH_OK);
+        break;
+    case 2:
+        result = berth_handle_resume(swarm->server, visit->handle);
+        expect(swarm, visit, "resume by handle", result, live(visit));
+        set_paused(swarm, visit, false);
+        break;
+    default:
+        push_by_handle(swarm, visit);
+        break;
+    }
+}
+
+static void resume_some(struct swarm *swarm)
+{
+    for (uint32_t i = 0; swarm->program.paused > 0 && i < swarm->visits_count; i++) {
+        struct visit *visit = &swarm->visits[i];
+        if (visit->paused && visit->closes == 0 &&
+            (swarm->phase != PHASE_HOSTILE || one_in(swarm, 200))) {
+            expect(swarm, visit, "resume by handle",
+                   berth_handle_resume(swarm->server, visit->handle), BERTH_OK);
+            set_paused(swarm, visit, false);
+            swarm->progress++;
+        }
+    }
+}
+
+static void speak_to_many(struct swarm *swarm)
+{
+    struct program *program = &swarm->program;
+    uint8_t message[PUSH_MOST + 64];
+    bool all = one_in(swarm, 3);
+    enum push_kind kind = all ? PUSH_BROADCAST : PUSH_GROUP;
+    uint32_t *number = all ? &program->broadcast : &program->group_sent;
+    uint32_t size = content_push(swarm, kind, *number, message);
+    int result = all ? berth_broadcast(swarm->server, message, size, program->slow)
+                     : berth_group_send(program->group, message, size);
+    if (result != BERTH_OK && result != BERTH_E_WOULD_EXCEED) {
+        swarm_fail(swarm, "a send to many returned %s", berth_err_name(result));
+    }
+    *number += result == BERTH_OK ? 1 : 0;
+}
+
+static void visit_each(struct berth_conn *conn, void *context)
+{
+    struct swarm *swarm = context;
+    struct visit *visit = berth_conn_user(conn);
+    if (visit == NULL || visit->closes != 0 || visit->visited != 0) {
+        swarm_fail(swarm, "a visit came to a connection that was closed or seen");
+    }
+    visit->visited++;
+}
+
+static void visit_done(void *context)
+{
+    struct swarm *swarm = context;
+    struct program *program = &swarm->program;
+    for (uint32_t i = 0; i < swarm->visits_count; i++) {
+        struct visit *visit = &swarm->visits[i];
+        if (i < program->visit_limit && visit->closes == 0 && visit->visited != 1) {
+            swarm_fail(swarm, "visit %u is open, and was seen %u times", i, visit->visited);
+        }
+        visit->visited = 0;
+    }
+    program->visiting = false;
+    program->visits_done++;
+}
+
+static void visit_all(struct swarm *swarm)
+{
+    struct program *program = &swarm->program;
+    program->visiting = true;
+    program->visit_limit = swarm->visits_count;
+    int result = berth_visit(swarm->server, visit_each, visit_done, swarm);
+    if (result == BERTH_OK) {
+        program->visits_begun++;
+        return;
+    }
+    int expected = swarm->workers_left > 0 ? BERTH_E_WOULD_EXCEED : BERTH_E_STATE;
+    if (result != expected) {
+        swarm_fail(swarm, "a visit returned %s", berth_err_name(result));
+    }
+    program->visiting = false;
+}
+
+static void listen_or_not(struct swarm *swarm, bool on)
+{
+    struct program *program = &swarm->program;
+    program->listening = on;
+    swarm_note(swarm, "listening: %s", on ? "on" : "off");
+    int result = berth_server_listening(swarm->server, on, NULL);
+    if (result != BERTH_OK) {
+        swarm_fail(swarm, "listening returned %s", berth_err_name(result));
+    }
+    swarm->progress++;
+}
+
+/* While there is something that it is going to do, time does not run to the next deadline. */
+static void keep_time(struct swarm *swarm)
+{
+    struct program *program = &swarm->program;
+    bool busy = program->held_count > 0 || program->paused > 0 ||
+                (!program->listening && swarm->stops == 0);
+    uint64_t now_ns = sim_world_now(swarm->world);
+    if (busy && program->alarm_ns <= now_ns) {
+        program->alarm_ns = now_ns + 1 + dice_roll(&program->dice) % program->nap_ns;
+        sim_world_alarm(swarm->world, program->alarm_ns);
+    }
+}
+
+void program_act(struct swarm *swarm)
+{
+    keep_time(swarm);
+    let_some_go(swarm);
+    resume_some(swarm);
+    if (swarm->phase != PHASE_HOSTILE || swarm->visits_count == 0) {
+        return;
+    }
+    if (does(swarm, CLASS_HANDLE) && one_in(swarm, 6)) {
+        ask_by_handle(swarm);
+    }
+    if (does(swarm, CLASS_GROUP) && one_in(swarm, 12)) {
+        speak_to_many(swarm);
+    }
+    if (does(swarm, CLASS_VISIT) && !swarm->program.visiting && one_in(swarm, 100)) {
+        visit_all(swarm);
+    }
+    if (does(swarm, CLASS_LISTEN) && swarm->stops == 0 && one_in(swarm, 300)) {
+        listen_or_not(swarm, !swarm->program.listening);
+    }
+}
+
+void program_heal(struct swarm *swarm)
+{
+    if (!swarm->program.listening && swarm->stops == 0) {
+        listen_or_not(swarm, true);
+    }
+    swarm->program.listening = true;
+}
+
+bool program_done(const struct swarm *swarm)
+{
+    const struct program *program = &swarm->program;
+    return program->held_count == 0 && !program->visiting &&
+           program->out_opened + program->out_failed == program->out_asked;
+}
+
+/* --------------------------------------------------------------------------------------- the end
+ */
+
+uint64_t program_kept_on(const struct swarm *swarm, uint32_t worker)
+{
+    uint64_t count = swarm->program.after_end[worker];
+    for (uint32_t i = 0; i < swarm->program.held_count; i++) {
+        count += worker_of(&swarm->program.held[i]) == worker ? 1 : 0;
+    }
+    const struct worker *of = &swarm->server->workers[worker];
+    if ((count == 0) != (of->kept_bytes == 0)) {
+        swarm_fail(swarm, "worker %u keeps %llu bytes for %llu messages", worker,
+                   (unsigned long long)of->kept_bytes, (unsigned long long)count);
+    }
+    return of->kept_bytes;
+}
+
+void program_end(struct swarm *swarm)
+{
+    struct program *program = &swarm->program;
+    while (program->held_count > 0) {
+        let_go(swarm, dice_below(&program->dice, program->held_count));
+    }
+    if (program->visits_done != program->visits_begun) {
+        swarm_fail(swarm, "%llu of %llu visits are done", (unsigned long long)program->visits_done,
+                   (unsigned long long)program->visits_begun);
+    }
+    if (swarm->server->post.pool.used != 0) {
+        swarm_fail(swarm, "%zu bytes of the posts are out", swarm->server->post.pool.used);
+    }
+}
