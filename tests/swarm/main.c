@@ -57,8 +57,8 @@ static void print_sums(const struct swarm_sums *sums, uint64_t seeds)
     printf("%llu seeds, %llu completions in %llu turns, %llu connections, %llu messages, %llu s of "
            "virtual time\n",
            (unsigned long long)seeds, (unsigned long long)sums->completions,
-           (unsigned long long)sums->steps,
-           (unsigned long long)sums->visits, (unsigned long long)sums->messages,
+           (unsigned long long)sums->steps, (unsigned long long)sums->visits,
+           (unsigned long long)sums->messages,
            (unsigned long long)(sums->virtual_ns / (1000 * NS_PER_MS)));
     for (unsigned reason = 1; reason <= BERTH_REASON_SLOW; reason++) {
         printf("  %8llu  %s\n", (unsigned long long)sums->reasons[reason],

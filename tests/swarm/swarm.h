@@ -291,6 +291,7 @@ struct swarm {
     uint64_t stopped_ns;
     uint64_t alarm_ns;
     uint64_t progress; /* anything that anybody did */
+    uint32_t idle;     /* steps since */
     uint32_t stops;
 
     uint64_t hash;

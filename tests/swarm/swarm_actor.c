@@ -53,10 +53,11 @@ void actor_begin(struct swarm *swarm, struct actor *actor, enum actor_kind kind)
     actor->leaves = (enum actor_leaves)dice_below(dice, LEAVES_COUNT);
     actor->messages = dice_one_in(dice, 4) ? dice_between(dice, 1, 400) : dice_between(dice, 1, 40);
     actor->window = dice_one_in(dice, 3) ? 1 : dice_between(dice, 1, 60);
-    actor->write_most =
-        dice_one_in(dice, 3) ? dice_between(dice, 1, 8) : dice_between(dice, 1, READ_MOST);
+    bool large = swarm->protocol.framing.message_bytes_max > READ_MOST; /* not byte by byte */
+    actor->write_most = dice_one_in(dice, 3) && !large ? dice_between(dice, 1, 8)
+                                                       : dice_between(dice, 1, READ_MOST);
     actor->writes_most = dice_one_in(dice, 2) ? 1 : dice_between(dice, 1, 20);
-    actor->read_most = dice_one_in(dice, 3) ? dice_between(dice, 1, 8) : READ_MOST;
+    actor->read_most = dice_one_in(dice, 3) && !large ? dice_between(dice, 1, 8) : READ_MOST;
     actor->lazy = dice_one_in(dice, 4) ? dice_between(dice, 2, 12) : 1;
     actor->turns_at = dice_below(dice, 30);
     uint32_t slow_ms = swarm->config.message_timeout_ms / dice_between(dice, 3, 20);

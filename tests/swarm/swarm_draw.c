@@ -187,7 +187,11 @@ static void draw_program(struct swarm *swarm)
     program->slow = (enum berth_slow)dice_between(dice, BERTH_SLOW_PAUSE, BERTH_SLOW_CLOSE);
     program->nap_ns = dice_one_in(dice, 3) ? 2000 * NS_PER_MS : 20000; /* some outlast patience */
     uint32_t out_wanted = dice_between(dice, 1, 12);
-    program->out_wanted = (program->classes >> CLASS_OUTGOING & 1) != 0 ? out_wanted : 0;
+    /* Two ends that both hold back until they are read can wait for each other (send_high_bytes in
+     * berth.h); a deadline ends that. */
+    bool connects = (program->classes >> CLASS_OUTGOING & 1) != 0 &&
+                    swarm->config.send_progress_timeout_ms > 0;
+    program->out_wanted = connects ? out_wanted : 0;
 }
 
 void swarm_draw(struct swarm *swarm)

@@ -15,6 +15,7 @@
 #define STEPS_MAX    8000000
 #define IDLE_MAX     100000 /* steps without progress */
 #define ALARM_NS     20000  /* how soon an actor that rests acts again, as quick as the world */
+#define RESTS_MAX    200    /* steps without progress, after which nobody has anything left to do */
 #define DOZE_MAX     200    /* reaps: some wait for the workers' patience to end */
 #define DOZE_IN      40     /* steps, of which one dozes */
 #define VALIDATE_IN  1000   /* steps */
@@ -249,6 +250,7 @@ static void step_actors(struct swarm *swarm)
         }
     }
     uint64_t now_ns = sim_world_now(swarm->world);
+    resting = resting && swarm->idle < RESTS_MAX;
     if ((resting || swarm->progress != before) && swarm->alarm_ns <= now_ns) {
         swarm->alarm_ns = now_ns + 1 + dice_below(&swarm->dice, (uint32_t)alarm_most_ns(swarm));
         sim_world_alarm(swarm->world, swarm->alarm_ns);
@@ -354,7 +356,6 @@ static void next_phase(struct swarm *swarm)
 static void run(struct swarm *swarm)
 {
     uint64_t seen = 0;
-    uint32_t idle = 0;
     while (swarm->workers_left > 0) {
         swarm->steps++;
         next_phase(swarm);
@@ -368,10 +369,11 @@ static void run(struct swarm *swarm)
         }
         step_actors(swarm);
         program_act(swarm);
-        idle = swarm->progress == seen ? idle + 1 : 0;
+        swarm->idle = swarm->progress == seen ? swarm->idle + 1 : 0;
         seen = swarm->progress;
-        if (idle > IDLE_MAX || swarm->steps > STEPS_MAX) {
-            swarm_fail(swarm, idle > IDLE_MAX ? "nothing happens any more" : "it does not end");
+        if (swarm->idle > IDLE_MAX || swarm->steps > STEPS_MAX) {
+            swarm_fail(swarm,
+                       swarm->idle > IDLE_MAX ? "nothing happens any more" : "it does not end");
         }
     }
 }
