@@ -160,12 +160,13 @@ struct actor {
     uint64_t began_ns[SWARM_BEGAN];
     uint64_t connected_ns; /* when it asked for the connection */
     uint64_t wrote_ns;     /* the last byte */
-    uint32_t window;       /* messages said beyond those whose replies came */
-    uint32_t write_most;   /* bytes of one write */
-    uint32_t writes_most;  /* of one act */
-    uint32_t lazy;         /* acts in one of so many turns */
-    uint32_t turns_at;     /* messages after which a hostile one does what it is named for */
-    uint64_t pace_ns;      /* slow: from byte to byte */
+    uint64_t wrote_before_ns;
+    uint32_t window;      /* messages said beyond those whose replies came */
+    uint32_t write_most;  /* bytes of one write */
+    uint32_t writes_most; /* of one act */
+    uint32_t lazy;        /* acts in one of so many turns */
+    uint32_t turns_at;    /* messages after which a hostile one does what it is named for */
+    uint64_t pace_ns;     /* slow: from byte to byte */
 
     /* what it hears */
     uint8_t *heard;
@@ -206,6 +207,7 @@ struct visit {
     bool outgoing;
     uint64_t opened_ns;
     enum berth_reason reason;
+    enum berth_reason missed; /* the deadline that it missed, or 0 */
 };
 
 #define NO_LIFE UINT32_MAX
@@ -392,6 +394,7 @@ struct actor *actor_of_port(struct swarm *swarm, uint16_t port);
  * swarm_program.c
  */
 
+void program_watch(struct swarm *swarm); /* before the server is made */
 void program_protocols(struct swarm *swarm);
 /* Between two turns. */
 void program_act(struct swarm *swarm);

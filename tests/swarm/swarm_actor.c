@@ -60,6 +60,7 @@ void actor_begin(struct swarm *swarm, struct actor *actor, enum actor_kind kind)
     actor->read_most = dice_one_in(dice, 3) && !large ? dice_between(dice, 1, 8) : READ_MOST;
     actor->lazy = dice_one_in(dice, 4) ? dice_between(dice, 2, 12) : 1;
     actor->turns_at = dice_below(dice, 30);
+    actor->messages = large && actor->messages > 40 ? 40 : actor->messages;
     uint32_t slow_ms = swarm->config.message_timeout_ms / dice_between(dice, 3, 20);
     actor->pace_ns = (slow_ms + 1) * NS_PER_MS;
     if (kind == ACTOR_FLOOD) {
@@ -207,6 +208,15 @@ static uint32_t wants_to_write(struct swarm *swarm, struct actor *actor)
     return actor->frame_bytes - actor->frame_at;
 }
 
+static void note_write(const struct swarm *swarm, struct actor *actor)
+{
+    uint64_t now_ns = sim_world_now(swarm->world);
+    if (now_ns > actor->wrote_ns) {
+        actor->wrote_before_ns = actor->wrote_ns;
+        actor->wrote_ns = now_ns;
+    }
+}
+
 static void wrote(struct swarm *swarm, struct actor *actor, uint32_t count)
 {
     if (count == 0) {
@@ -218,7 +228,7 @@ static void wrote(struct swarm *swarm, struct actor *actor, uint32_t count)
         actor->begun++;
     }
     actor->frame_at += count;
-    actor->wrote_ns = now_ns;
+    note_write(swarm, actor);
     swarm->progress++;
     if (actor->frame_at == actor->frame_bytes) {
         actor->said++;
@@ -363,7 +373,7 @@ static void lie(struct swarm *swarm, struct actor *actor)
             return;
         }
         actor->frame_at += (uint32_t)result;
-        actor->wrote_ns = sim_world_now(swarm->world);
+        note_write(swarm, actor);
         swarm->progress++;
         if ((sim_peer_state(swarm->world, actor->end) & SIM_PEER_SHUT) != 0) {
             actor->shut = true;
@@ -442,6 +452,7 @@ static void away(struct swarm *swarm, struct actor *actor)
     actor->end = sim_peer_connect(swarm->world, &swarm->address);
     actor->connected_ns = now_ns;
     actor->wrote_ns = now_ns;
+    actor->wrote_before_ns = now_ns;
     actor->state = ACTOR_CONNECTING;
     swarm->progress++;
 }

@@ -6,7 +6,8 @@
 
 #include "swarm/swarm.h"
 
-#define DIGITS 6 /* of an unasked message's number, four bits each */
+#define LARGE  10000 /* where messages may be larger than that, many are */
+#define DIGITS 6     /* of an unasked message's number, four bits each */
 
 static uint64_t mixed(uint64_t value)
 {
@@ -26,11 +27,12 @@ static uint32_t size_of(const struct swarm *swarm, uint32_t life, uint64_t mix)
     uint32_t most = framing->message_bytes_max;
     uint32_t least = codec_least(framing);
     uint32_t kind = (uint32_t)(mix >> 8) % 32;
+    uint32_t large = most > LARGE ? 16 : 31; /* kinds from here on are of any size */
     uint32_t draw = (uint32_t)(mix >> 32);
     uint32_t size = life % ACTOR_KINDS == ACTOR_FLOOD ? draw % 3
                     : kind < 2                        ? 0
                     : kind < 20                       ? draw % 40
-                    : kind < 31                       ? draw % 300
+                    : kind < large                    ? draw % 300
                                                       : draw % (most + 1);
     size = size > most ? most : size;
     return size < least ? least : size;

@@ -9,12 +9,17 @@
 #define POOL_LOOSE    (1u << 23)
 #define MESSAGE_SMALL 64
 #define MESSAGE_MOST  1500
-#define MESSAGE_LARGE 20000
+#define MESSAGE_LARGE 65000 /* a dozen of them in parts fill a tight pool's share */
+#define RECEIVE_LARGE 500
+#define PIPE_LARGE    2048
 #define POST_BYTES    65536 /* the least */
 
 /* A deadline must leave honest peers time: so many mean delays at the least. */
 #define DELAYS_TO_DEADLINE 4000
+#define DELAYS_A_PIECE     8
+#define PIECE_MOST         1000 /* about what an actor writes at once */
 #define DEADLINE_LEAST_MS  40
+#define DAY_MS             (24u * 3600 * 1000) /* no deadline is longer */
 
 const char *const swarm_class_names[CLASS_COUNT] = {
 #define SWARM_CLASS_NAME(name, text) text,
@@ -90,11 +95,24 @@ static void draw_options(struct swarm *swarm)
     keep_only(swarm, CLASS_MEMORY, &o->memory_bytes);
 }
 
+/* The largest message goes through the narrowest place piece by piece, each with its delays. */
+static uint32_t deadline_least_ms(const struct swarm *swarm)
+{
+    const struct sim_options *o = &swarm->options;
+    uint32_t piece =
+        swarm->config.receive_bytes < o->pipe_bytes ? swarm->config.receive_bytes : o->pipe_bytes;
+    piece = piece < PIECE_MOST ? piece : PIECE_MOST;
+    uint64_t pieces = swarm->protocol.framing.message_bytes_max / piece + 1;
+    uint64_t delay_ns = o->delay_mean_ns > SIM_DELAY_MEAN_NS ? o->delay_mean_ns : SIM_DELAY_MEAN_NS;
+    uint64_t ms = delay_ns * (DELAYS_TO_DEADLINE + DELAYS_A_PIECE * pieces) / NS_PER_MS;
+    return ms < DEADLINE_LEAST_MS ? DEADLINE_LEAST_MS : (uint32_t)ms;
+}
+
 static uint32_t draw_deadline(struct swarm *swarm, bool never)
 {
-    uint32_t least = (uint32_t)(swarm->options.delay_mean_ns * DELAYS_TO_DEADLINE / NS_PER_MS);
-    least = least < DEADLINE_LEAST_MS ? DEADLINE_LEAST_MS : least;
-    uint32_t drawn = dice_between(&swarm->dice, least, 20 * least);
+    uint32_t least = deadline_least_ms(swarm);
+    uint32_t most = least > DAY_MS / 20 ? DAY_MS : 20 * least;
+    uint32_t drawn = dice_between(&swarm->dice, least < DAY_MS ? least : DAY_MS, most);
     return never ? 0 : drawn;
 }
 
@@ -114,7 +132,7 @@ static void draw_deadlines(struct swarm *swarm)
     c->send_progress_timeout_ms =
         draw_deadline(swarm, never || (!deaf && !gone && dice_one_in(dice, 2)));
     c->linger_timeout_ms = draw_deadline(swarm, false);
-    c->stop_timeout_ms = 1000 * draw_deadline(swarm, false);
+    c->stop_timeout_ms = DAY_MS;
 }
 
 static void draw_config(struct swarm *swarm)
@@ -138,8 +156,13 @@ static void draw_config(struct swarm *swarm)
     c->accept_pause_ms = dice_between(dice, 1, 50);
     c->window_messages = dice_one_in(dice, 2) ? dice_between(dice, 1, 30) : 256;
     c->window_bytes = dice_one_in(dice, 2) ? dice_between(dice, 1, 10000) : 1u << 20;
-    bool tight = dice_one_in(dice, 3);
-    c->pool_bytes = tight && swarm_has(swarm, CLASS_TIGHT) ? POOL_TIGHT : POOL_LOOSE;
+    bool tight = dice_one_in(dice, 5) && swarm_has(swarm, CLASS_TIGHT);
+    c->pool_bytes = tight ? POOL_TIGHT : POOL_LOOSE;
+    if (tight) { /* as many as can hold a message in parts at once */
+        c->workers = 1;
+        swarm->actors_count = SWARM_ACTORS_MAX;
+        c->connections_max = SWARM_ACTORS_MAX;
+    }
     c->post_bytes = POST_BYTES;
     c->recorder_records = 16;
     swarm->backlog = dice_one_in(dice, 3) ? (int)dice_between(dice, 1, 3) : SWARM_ACTORS_MAX;
@@ -151,11 +174,18 @@ static void draw_protocol(struct swarm *swarm)
     const struct codec *codec = &codecs[dice_below(dice, CODECS)];
     uint32_t size = dice_below(dice, 4);
     uint32_t most = size == 0 ? MESSAGE_SMALL : size < 3 ? MESSAGE_MOST : MESSAGE_LARGE;
+    most = swarm->config.pool_bytes == POOL_TIGHT ? MESSAGE_LARGE : most;
     swarm->framing_name = codec->name;
     swarm->one_by_one = dice_one_in(dice, 3);
     swarm->protocol = (struct berth_protocol){.framing = codec->framing};
     if (codec->framing.kind != BERTH_FRAMING_FIXED && codec->framing.message_bytes_max > most) {
         swarm->protocol.framing.message_bytes_max = most;
+    }
+    if (swarm->protocol.framing.message_bytes_max == MESSAGE_LARGE) { /* not byte by byte */
+        uint32_t *bytes = &swarm->config.receive_bytes;
+        uint32_t *pipe = &swarm->options.pipe_bytes;
+        *bytes = *bytes < RECEIVE_LARGE ? RECEIVE_LARGE : *bytes;
+        *pipe = *pipe < PIPE_LARGE ? PIPE_LARGE : *pipe;
     }
 }
 
@@ -189,8 +219,8 @@ static void draw_program(struct swarm *swarm)
     uint32_t out_wanted = dice_between(dice, 1, 12);
     /* Two ends that both hold back until they are read can wait for each other (send_high_bytes in
      * berth.h); a deadline ends that. */
-    bool connects = (program->classes >> CLASS_OUTGOING & 1) != 0 &&
-                    swarm->config.send_progress_timeout_ms > 0;
+    bool connects =
+        (program->classes >> CLASS_OUTGOING & 1) != 0 && swarm->config.send_progress_timeout_ms > 0;
     program->out_wanted = connects ? out_wanted : 0;
 }
 
@@ -203,8 +233,8 @@ void swarm_draw(struct swarm *swarm)
     draw_options(swarm);
     draw_kinds(swarm);
     draw_config(swarm);
-    draw_deadlines(swarm);
     draw_protocol(swarm);
+    draw_deadlines(swarm);
     draw_program(swarm);
     bool dozes = dice_one_in(dice, 3);
     swarm->dozes = dozes && swarm_has(swarm, CLASS_DOZE);

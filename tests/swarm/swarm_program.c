@@ -329,22 +329,36 @@ static void on_drained(struct berth_conn *conn)
 /* ------------------------------------------------------------------------------------- it closes
  */
 
-static uint64_t slack_ns(const struct swarm *swarm)
+/* How long what was written may be on its way. */
+static uint64_t arrival_most_ns(const struct swarm *swarm)
 {
     uint64_t worst = swarm->options.long_delay != 0 ? 50 * SIM_LONG : 50;
     return swarm->options.delay_mean_ns * worst;
 }
 
+/* What was written last counts if it had surely arrived before what was written before it was too
+ * old: a worker that was held up must have looked. */
+static uint64_t silent_since(const struct swarm *swarm, const struct visit *visit,
+                             uint64_t timeout_ns)
+{
+    const struct actor *actor = visit->actor;
+    if (actor == NULL) {
+        return visit->opened_ns;
+    }
+    bool in_time = actor->wrote_ns + arrival_most_ns(swarm) < actor->wrote_before_ns + timeout_ns;
+    return in_time ? actor->wrote_ns : actor->wrote_before_ns;
+}
+
 /* A deadline must have passed, as far as the peer can tell: it knows when it began what was not
  * ended, and what it wrote arrived later than that. */
 static bool deadline_was_missed(const struct swarm *swarm, const struct visit *visit,
-                                uint64_t now_ns)
+                                enum berth_reason reason, uint64_t now_ns)
 {
     const struct berth_config *config = &swarm->config;
     const struct actor *actor = visit->actor;
     uint64_t since_ns;
     uint32_t timeout_ms;
-    switch (visit->reason) {
+    switch (reason) {
     case BERTH_REASON_FIRST_MESSAGE:
         since_ns = visit->opened_ns;
         timeout_ms = config->first_message_timeout_ms;
@@ -362,8 +376,7 @@ static bool deadline_was_missed(const struct swarm *swarm, const struct visit *v
         break;
     case BERTH_REASON_RECEIVE_IDLE:
         timeout_ms = config->receive_idle_timeout_ms;
-        since_ns = actor != NULL ? actor->wrote_ns : visit->opened_ns;
-        now_ns += slack_ns(swarm);
+        since_ns = silent_since(swarm, visit, timeout_ms * NS_PER_MS);
         break;
     case BERTH_REASON_SEND_IDLE:
         timeout_ms = config->send_idle_timeout_ms;
@@ -377,8 +390,27 @@ static bool deadline_was_missed(const struct swarm *swarm, const struct visit *v
     return timeout_ms > 0 && now_ns - since_ns >= timeout_ms * NS_PER_MS;
 }
 
+/* The deadline is looked at when it passes: until the connection has ended its peer may go on. */
+static void watched(void *context, struct berth_conn *conn, const struct berth_record *record)
+{
+    struct swarm *swarm = context;
+    struct visit *visit = conn == NULL ? NULL : berth_conn_user(conn);
+    if (record->event != BERTH_EVENT_DEADLINE || visit == NULL) {
+        return;
+    }
+    enum berth_reason reason = (enum berth_reason)record->value;
+    if (visit->outgoing || reason < BERTH_REASON_FIRST_MESSAGE) {
+        return; /* a client's, or the linger deadline */
+    }
+    if (visit->missed == 0 && !deadline_was_missed(swarm, visit, reason, record->time_ns)) {
+        swarm_fail(swarm, "visit %u (life %d): a deadline was not missed: %s",
+                   number_of(swarm, visit), (int)visit->life, berth_reason_text(reason));
+    }
+    visit->missed = reason;
+}
+
 /* Whether somebody gave this reason. */
-static bool reason_is_right(const struct swarm *swarm, const struct visit *visit, uint64_t now_ns)
+static bool reason_is_right(const struct swarm *swarm, const struct visit *visit)
 {
     const struct sim_options *o = &swarm->options;
     bool known = visit->life != NO_LIFE;
@@ -390,7 +422,7 @@ static bool reason_is_right(const struct swarm *swarm, const struct visit *visit
     case BERTH_REASON_RESET:
         return !known || visit->deeds != 0 || o->reset != 0 || broken;
     case BERTH_REASON_REFUSED:
-        return known && (visit->deeds & DEED_LIED) != 0;
+        return known ? (visit->deeds & DEED_LIED) != 0 : (swarm->kinds & 1u << ACTOR_LIAR) != 0;
     case BERTH_REASON_LOCAL:
         return visit->closing;
     case BERTH_REASON_STOP:
@@ -406,7 +438,7 @@ static bool reason_is_right(const struct swarm *swarm, const struct visit *visit
     case BERTH_REASON_RECEIVE_IDLE:
     case BERTH_REASON_SEND_IDLE:
     case BERTH_REASON_SEND_STALLED:
-        return deadline_was_missed(swarm, visit, now_ns);
+        return visit->missed == visit->reason;
     case BERTH_REASON_SLOW:
         return (swarm->program.classes >> CLASS_GROUP & 1) != 0;
     }
@@ -427,7 +459,7 @@ static void closed(struct berth_conn *conn, enum berth_reason reason)
     set_paused(swarm, visit, false);
     swarm_note(swarm, "visit %u closes after %u messages, %u replies: %s", number_of(swarm, visit),
                visit->messages, visit->replies, berth_conn_why(conn, why, sizeof why));
-    if (!reason_is_right(swarm, visit, berth_conn_now_ns(conn))) {
+    if (!reason_is_right(swarm, visit)) {
         swarm_fail(swarm, "visit %u (life %d) closed, deeds %x, and nobody gave the reason: %s",
                    number_of(swarm, visit), (int)visit->life, visit->deeds, why);
     }
@@ -505,6 +537,12 @@ static void client_failed(struct berth_server *server, void *user, int system, u
     if (system == 0 || attempts > 6) {
         swarm_fail(swarm, "a connect failed with errno %d after %u attempts", system, attempts);
     }
+}
+
+void program_watch(struct swarm *swarm)
+{
+    swarm->config.on_event = watched;
+    swarm->config.event_context = swarm;
 }
 
 void program_protocols(struct swarm *swarm)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/sim_world.h"
 #include "swarm/swarm.h"
 
 #define STEPS_MAX    8000000
@@ -17,8 +18,9 @@
 #define ALARM_NS     20000  /* how soon an actor that rests acts again, as quick as the world */
 #define RESTS_MAX    200    /* steps without progress, after which nobody has anything left to do */
 #define DOZE_MAX     200    /* reaps: some wait for the workers' patience to end */
-#define DOZE_IN      40     /* steps, of which one dozes */
-#define VALIDATE_IN  1000   /* steps */
+#define FREEZE_NS    (40 * NS_PER_MS) /* the shortest deadlines pass in it */
+#define DOZE_IN      40               /* steps, of which one dozes */
+#define VALIDATE_IN  1000             /* steps */
 #define NEWCOMERS    2
 #define HEAL_BASE_NS (1000 * 1000 * NS_PER_MS) /* beside the deadlines, and SIM_GIVE_UP_NS */
 #define HEAL_DELAYS  2000000 /* ... and so many mean delays: many a message goes byte by byte */
@@ -132,6 +134,7 @@ _Noreturn void swarm_fail(const struct swarm *swarm, const char *format, ...)
 static void open_server(struct swarm *swarm)
 {
     struct berth_error error = {.text = ""};
+    program_watch(swarm);
     int result =
         server_create_in(&swarm->server, &swarm->config, &io_backend_sim, swarm->world, &error);
     if (result != BERTH_OK) {
@@ -150,6 +153,8 @@ static void open_server(struct swarm *swarm)
     if (berth_group_create(swarm->server, &group, &swarm->program.group, &error) != BERTH_OK) {
         swarm_fail(swarm, "group: %s", error.text);
     }
+    berth_server_watch(swarm->server,
+                       swarm->seed % 2 == 0 ? BERTH_WATCH_ALL : BERTH_WATCH_CONNECTIONS);
     if (server_start_stepped(swarm->server) != 0) {
         swarm_fail(swarm, "start");
     }
@@ -200,11 +205,11 @@ static void validate(struct swarm *swarm, uint32_t index)
     }
 }
 
-static void step_worker(struct swarm *swarm, uint32_t index)
+static void step_worker(struct swarm *swarm, uint32_t index, bool wait)
 {
     struct worker *worker = &swarm->server->workers[index];
     uint64_t before = sim_world_completions(swarm->world);
-    bool goes_on = worker_turn(worker, true);
+    bool goes_on = worker_turn(worker, wait);
     swarm->progress += sim_world_completions(swarm->world) - before;
     if (io_leases_free(worker->io) != swarm->config.receive_buffers) {
         swarm_fail(swarm, "worker %u holds a lease after its turn", index);
@@ -258,15 +263,22 @@ static void step_actors(struct swarm *swarm)
 }
 
 /* Lets time pass while no worker is stepped, as if the system ran others: what falls due meanwhile
- * then comes to a worker in one turn. */
+ * then comes to a worker in one turn. They all wake: were one left frozen, the others' waits would
+ * carry it past deadlines that its peers, who wait for it, cannot keep. */
 static void doze(struct swarm *swarm)
 {
     struct io_completion none;
-    uint64_t until_ns = sim_world_now(swarm->world) + 1 +
-                        dice_below(&swarm->dice, 8 * (uint32_t)alarm_most_ns(swarm));
+    bool frozen = dice_one_in(&swarm->dice, 10);
+    uint64_t most = frozen ? FREEZE_NS : 8 * alarm_most_ns(swarm);
+    uint64_t until_ns = sim_world_now(swarm->world) + 1 + dice_below(&swarm->dice, (uint32_t)most);
     sim_world_alarm(swarm->world, until_ns);
     for (uint32_t i = 0; i < DOZE_MAX && sim_world_now(swarm->world) < until_ns; i++) {
         (void)io_reap(swarm->clock, &none, 1, IO_FOREVER);
+    }
+    for (uint32_t w = 0; w < swarm->config.workers; w++) {
+        if (!swarm->ended[w]) {
+            step_worker(swarm, w, false);
+        }
     }
 }
 
@@ -353,17 +365,34 @@ static void next_phase(struct swarm *swarm)
     }
 }
 
+/* Any worker, more often one that has something to do. */
+static uint32_t choose_worker(struct swarm *swarm)
+{
+    uint32_t count = swarm->config.workers;
+    uint32_t any = dice_below(&swarm->dice, count);
+    while (swarm->ended[any]) {
+        any = (any + 1) % count;
+    }
+    if (count == 1 || dice_one_in(&swarm->dice, 8)) {
+        return any;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t index = (any + i) % count;
+        struct io *io = swarm->ended[index] ? NULL : swarm->server->workers[index].io;
+        if (io != NULL && sim_io_has_turn((const struct sim_io *)io)) {
+            return index;
+        }
+    }
+    return any;
+}
+
 static void run(struct swarm *swarm)
 {
     uint64_t seen = 0;
     while (swarm->workers_left > 0) {
         swarm->steps++;
         next_phase(swarm);
-        uint32_t index = dice_below(&swarm->dice, swarm->config.workers);
-        while (swarm->ended[index]) {
-            index = (index + 1) % swarm->config.workers;
-        }
-        step_worker(swarm, index);
+        step_worker(swarm, choose_worker(swarm), true);
         if (swarm->dozes && dice_one_in(&swarm->dice, DOZE_IN)) {
             doze(swarm);
         }
