@@ -1,0 +1,29 @@
+"""Plants a bug: mutate.py canaries.json SOURCE_ROOT NAME OUT writes the file of that canary with its
+text replaced. Fails unless the text stands in the file exactly once, so that a canary cannot rot.
+mutate.py canaries.json SOURCE_ROOT --list prints "name;file" for each, as CMake reads lists.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+
+def main():
+    canaries = json.loads(Path(sys.argv[1]).read_text())
+    root = Path(sys.argv[2])
+    if sys.argv[3] == "--list":
+        print(";".join(f"{canary['name']}={canary['file']}" for canary in canaries), end="")
+        return 0
+    canary = next(canary for canary in canaries if canary["name"] == sys.argv[3])
+    path = root / canary["file"]
+    text = path.read_text()
+    count = text.count(canary["find"])
+    if count != 1:
+        print(f"canary {canary['name']}: its text stands {count} times in {canary['file']}")
+        return 1
+    Path(sys.argv[4]).write_text(text.replace(canary["find"], canary["replace"]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
