@@ -396,6 +396,23 @@ struct actor *actor_of_port(struct swarm *swarm, uint16_t port);
 
 void program_watch(struct swarm *swarm); /* before the server is made */
 void program_protocols(struct swarm *swarm);
+
+/* Of both its files. */
+unsigned visit_number(const struct swarm *swarm, const struct visit *visit);
+void visit_set_paused(struct swarm *swarm, struct visit *visit, bool paused);
+/* Fails unless a call returned what it had to. */
+void visit_expect(const struct swarm *swarm, const struct visit *visit, const char *what,
+                  int result, int expected);
+bool program_does(const struct swarm *swarm, enum swarm_class class);
+bool program_one_in(struct swarm *swarm, uint32_t count);
+/* Answers or releases the index-th of what is held. */
+void program_let_go(struct swarm *swarm, uint32_t index);
+uint64_t content_hash(const uint8_t *bytes, uint32_t count);
+
+/* ----------------------------------------------------------------------------------
+ * swarm_between.c
+ */
+
 /* Between two turns. */
 void program_act(struct swarm *swarm);
 void program_heal(struct swarm *swarm);

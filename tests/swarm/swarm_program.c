@@ -20,22 +20,22 @@ static struct swarm *swarm_of(const struct berth_conn *conn)
     return berth_conn_context(conn);
 }
 
-static unsigned number_of(const struct swarm *swarm, const struct visit *visit)
+unsigned visit_number(const struct swarm *swarm, const struct visit *visit)
 {
     return (unsigned)(visit - swarm->visits);
 }
 
-static bool does(const struct swarm *swarm, enum swarm_class class)
+bool program_does(const struct swarm *swarm, enum swarm_class class)
 {
     return (swarm->program.classes >> class & 1) != 0 && swarm->phase == PHASE_HOSTILE;
 }
 
-static bool one_in(struct swarm *swarm, uint32_t count)
+bool program_one_in(struct swarm *swarm, uint32_t count)
 {
     return dice_one_in(&swarm->program.dice, count);
 }
 
-static uint64_t hash_of(const uint8_t *bytes, uint32_t count)
+uint64_t content_hash(const uint8_t *bytes, uint32_t count)
 {
     uint64_t hash = count;
     for (uint32_t i = 0; i < count; i++) {
@@ -56,18 +56,18 @@ static struct visit *visit_of(struct berth_conn *conn)
     return visit;
 }
 
-static void set_paused(struct swarm *swarm, struct visit *visit, bool paused)
+void visit_set_paused(struct swarm *swarm, struct visit *visit, bool paused)
 {
     swarm->program.paused += paused && !visit->paused ? 1 : 0;
     swarm->program.paused -= !paused && visit->paused ? 1 : 0;
     visit->paused = paused;
 }
 
-static void expect(const struct swarm *swarm, const struct visit *visit, const char *what,
-                   int result, int expected)
+void visit_expect(const struct swarm *swarm, const struct visit *visit, const char *what,
+                  int result, int expected)
 {
     if (result != expected) {
-        swarm_fail(swarm, "visit %u: %s returned %s, not %s", number_of(swarm, visit), what,
+        swarm_fail(swarm, "visit %u: %s returned %s, not %s", visit_number(swarm, visit), what,
                    berth_err_name(result), berth_err_name(expected));
     }
 }
@@ -99,8 +99,8 @@ static struct visit *new_visit(struct swarm *swarm, struct berth_conn *conn)
 static void maybe_connect(struct swarm *swarm)
 {
     struct program *program = &swarm->program;
-    if (!does(swarm, CLASS_OUTGOING) || program->out_asked == program->out_wanted ||
-        !one_in(swarm, 8)) {
+    if (!program_does(swarm, CLASS_OUTGOING) || program->out_asked == program->out_wanted ||
+        !program_one_in(swarm, 8)) {
         return;
     }
     struct berth_connect_options options = {
@@ -132,13 +132,13 @@ static void opened(struct berth_conn *conn)
         visit->deeds = visit->actor->deeds; /* so far, while it waited */
         visit->actor->visit = visit;
     }
-    swarm_note(swarm, "visit %u (life %d) opens on worker %u", number_of(swarm, visit),
+    swarm_note(swarm, "visit %u (life %d) opens on worker %u", visit_number(swarm, visit),
                (int)visit->life, visit->worker);
-    if (does(swarm, CLASS_PAUSE) && one_in(swarm, 10)) {
+    if (program_does(swarm, CLASS_PAUSE) && program_one_in(swarm, 10)) {
         berth_pause(conn);
-        set_paused(swarm, visit, true);
+        visit_set_paused(swarm, visit, true);
     }
-    if (does(swarm, CLASS_CLOSE) && one_in(swarm, 60)) {
+    if (program_does(swarm, CLASS_CLOSE) && program_one_in(swarm, 60)) {
         berth_close(conn);
         visit->closing = true;
     }
@@ -158,7 +158,7 @@ static void push(struct swarm *swarm, struct visit *visit, struct berth_conn *co
         visit->owed = true;
         return;
     }
-    expect(swarm, visit, "send", result, visit->closing ? BERTH_E_CLOSED : BERTH_OK);
+    visit_expect(swarm, visit, "send", result, visit->closing ? BERTH_E_CLOSED : BERTH_OK);
     visit->pushes += result == BERTH_OK ? 1 : 0;
 }
 
@@ -188,7 +188,7 @@ static void reply(struct swarm *swarm, struct visit *visit, struct berth_conn *c
         visit->closing = true;
         return;
     }
-    expect(swarm, visit, "reply", result, visit->closing ? BERTH_E_CLOSED : BERTH_OK);
+    visit_expect(swarm, visit, "reply", result, visit->closing ? BERTH_E_CLOSED : BERTH_OK);
     visit->replies += result == BERTH_OK ? 1 : 0;
 }
 
@@ -199,24 +199,25 @@ static bool keep(struct swarm *swarm, struct visit *visit, struct berth_conn *co
     struct program *program = &swarm->program;
     int err = BERTH_OK;
     bool replies = content_class_of(message->data, message->size) != CONTENT_LATE_NOTHING;
-    uint32_t room = message->size + (one_in(swarm, 2) ? 0 : dice_below(&program->dice, 300));
+    uint32_t room =
+        message->size + (program_one_in(swarm, 2) ? 0 : dice_below(&program->dice, 300));
     struct berth_kept *kept = berth_keep(conn, message, room, &err);
     if (kept == NULL) {
         bool exceeded = err == BERTH_E_WOULD_EXCEED && !visit->closing;
         visit->owed = visit->owed || exceeded;
         if (!exceeded) {
-            expect(swarm, visit, "keep", err, BERTH_E_CLOSED);
+            visit_expect(swarm, visit, "keep", err, BERTH_E_CLOSED);
         }
         return !exceeded;
     }
     if (program->held_count == SWARM_HELD_MAX || visit->closing || kept->conn != visit->handle ||
         kept->message.size != message->size) {
-        swarm_fail(swarm, "visit %u: a message was kept wrongly", number_of(swarm, visit));
+        swarm_fail(swarm, "visit %u: a message was kept wrongly", visit_number(swarm, visit));
     }
     program->held[program->held_count++] = (struct held){
         .kept = kept,
         .visit = visit,
-        .hash = hash_of(kept->message.data, kept->message.size),
+        .hash = content_hash(kept->message.data, kept->message.size),
         .replies = replies,
     };
     visit->kept++;
@@ -226,7 +227,7 @@ static bool keep(struct swarm *swarm, struct visit *visit, struct berth_conn *co
 static void join_or_leave(struct swarm *swarm, struct visit *visit, struct berth_conn *conn)
 {
     struct berth_group *group = swarm->program.group;
-    if (group == NULL || !does(swarm, CLASS_GROUP)) {
+    if (group == NULL || !program_does(swarm, CLASS_GROUP)) {
         return;
     }
     if (visit->member) {
@@ -236,7 +237,7 @@ static void join_or_leave(struct swarm *swarm, struct visit *visit, struct berth
     }
     int result = berth_group_join(group, conn);
     if (result != BERTH_E_MEMORY) {
-        expect(swarm, visit, "join", result, visit->closing ? BERTH_E_CLOSED : BERTH_OK);
+        visit_expect(swarm, visit, "join", result, visit->closing ? BERTH_E_CLOSED : BERTH_OK);
     }
     visit->member = result == BERTH_OK;
 }
@@ -252,11 +253,11 @@ static void check_message(struct swarm *swarm, const struct visit *visit,
     uint32_t size = content_write(swarm, visit->life, visit->messages, expected);
     if (size != message->size || memcmp(expected, message->data, size) != 0) {
         swarm_fail(swarm, "visit %u: message %u is wrong: %u bytes instead of %u",
-                   number_of(swarm, visit), visit->messages, message->size, size);
+                   visit_number(swarm, visit), visit->messages, message->size, size);
     }
     if (visit->actor != NULL && visit->messages >= visit->actor->said) {
         swarm_fail(swarm, "visit %u: message %u came before it was said whole",
-                   number_of(swarm, visit), visit->messages);
+                   visit_number(swarm, visit), visit->messages);
     }
 }
 
@@ -265,10 +266,10 @@ static void answer(struct swarm *swarm, struct visit *visit, struct berth_conn *
 {
     enum content_class class = content_class_of(message->data, message->size);
     bool late = class == CONTENT_LATE || class == CONTENT_LATE_NOTHING;
-    if (late && does(swarm, CLASS_KEEP) && keep(swarm, visit, conn, message)) {
+    if (late && program_does(swarm, CLASS_KEEP) && keep(swarm, visit, conn, message)) {
         return;
     }
-    if (class == CONTENT_PUSH && does(swarm, CLASS_PUSH)) {
+    if (class == CONTENT_PUSH && program_does(swarm, CLASS_PUSH)) {
         push(swarm, visit, conn);
     }
     if (content_replies(class)) {
@@ -285,13 +286,13 @@ static void on_message(struct berth_conn *conn, const struct berth_message *mess
     struct visit *visit = visit_of(conn);
     check_message(swarm, visit, message);
     visit->messages++;
-    if (does(swarm, CLASS_CLOSE) && one_in(swarm, 1000)) {
+    if (program_does(swarm, CLASS_CLOSE) && program_one_in(swarm, 1000)) {
         berth_close(conn);
         visit->closing = true;
     }
-    if (does(swarm, CLASS_PAUSE) && one_in(swarm, 60)) {
+    if (program_does(swarm, CLASS_PAUSE) && program_one_in(swarm, 60)) {
         berth_pause(conn);
-        set_paused(swarm, visit, !visit->closing);
+        visit_set_paused(swarm, visit, !visit->closing);
     }
     answer(swarm, visit, conn, message);
     if (swarm->one_by_one) {
@@ -318,10 +319,10 @@ static void on_drained(struct berth_conn *conn)
     struct visit *visit = visit_of(conn);
     if (!visit->owed) {
         swarm_fail(swarm, "visit %u: on_drained, though nothing was refused",
-                   number_of(swarm, visit));
+                   visit_number(swarm, visit));
     }
     visit->owed = false;
-    if (does(swarm, CLASS_PUSH) && one_in(swarm, 2)) {
+    if (program_does(swarm, CLASS_PUSH) && program_one_in(swarm, 2)) {
         push(swarm, visit, conn);
     }
     visit->pushed = false;
@@ -405,7 +406,7 @@ static void watched(void *context, struct berth_conn *conn, const struct berth_r
     }
     if (visit->missed == 0 && !deadline_was_missed(swarm, visit, reason, record->time_ns)) {
         swarm_fail(swarm, "visit %u (life %d): a deadline was not missed: %s",
-                   number_of(swarm, visit), (int)visit->life, berth_reason_text(reason));
+                   visit_number(swarm, visit), (int)visit->life, berth_reason_text(reason));
     }
     visit->missed = reason;
 }
@@ -446,8 +447,6 @@ static bool reason_is_right(const struct swarm *swarm, const struct visit *visit
     return false;
 }
 
-static void let_go(struct swarm *swarm, uint32_t index);
-
 static void closed(struct berth_conn *conn, enum berth_reason reason)
 {
     struct swarm *swarm = swarm_of(conn);
@@ -457,21 +456,22 @@ static void closed(struct berth_conn *conn, enum berth_reason reason)
     visit->closes++;
     visit->reason = reason;
     visit->owed = false;
-    set_paused(swarm, visit, false);
-    swarm_note(swarm, "visit %u closes after %u messages, %u replies: %s", number_of(swarm, visit),
-               visit->messages, visit->replies, berth_conn_why(conn, why, sizeof why));
+    visit_set_paused(swarm, visit, false);
+    swarm_note(swarm, "visit %u closes after %u messages, %u replies: %s",
+               visit_number(swarm, visit), visit->messages, visit->replies,
+               berth_conn_why(conn, why, sizeof why));
     if (!reason_is_right(swarm, visit)) {
         swarm_fail(swarm, "visit %u (life %d) closed, deeds %x, and nobody gave the reason: %s",
-                   number_of(swarm, visit), (int)visit->life, visit->deeds, why);
+                   visit_number(swarm, visit), (int)visit->life, visit->deeds, why);
     }
-    expect(swarm, visit, "send in on_close", berth_send(conn, "", 0), BERTH_E_CLOSED);
+    visit_expect(swarm, visit, "send in on_close", berth_send(conn, "", 0), BERTH_E_CLOSED);
     if (berth_conn_find(conn, visit->handle) != NULL) {
         swarm_fail(swarm, "a handle finds its connection inside on_close");
     }
     berth_close(conn);
-    for (uint32_t i = 0; i < program->held_count && one_in(swarm, 3); i++) {
+    for (uint32_t i = 0; i < program->held_count && program_one_in(swarm, 3); i++) {
         if (program->held[i].visit == visit) {
-            let_go(swarm, i); /* too late already */
+            program_let_go(swarm, i); /* too late already */
             return;
         }
     }
@@ -494,7 +494,7 @@ static void client_opened(struct berth_conn *conn)
         if (result == BERTH_E_WOULD_EXCEED && size > OUT_LARGE) {
             break; /* so many large ones do not fit, and need not */
         }
-        expect(swarm, visit, "send of a client", result, BERTH_OK);
+        visit_expect(swarm, visit, "send of a client", result, BERTH_OK);
         visit->pushes++;
     }
     if (visit->pushes == 0) {
@@ -517,7 +517,7 @@ static void client_message(struct berth_conn *conn, const struct berth_message *
         if (visit->messages >= visit->pushes || size != message->size ||
             memcmp(expected, message->data, size) != 0) {
             swarm_fail(swarm, "visit %u: an outgoing connection's reply %u is wrong",
-                       number_of(swarm, visit), visit->messages);
+                       visit_number(swarm, visit), visit->messages);
         }
         visit->messages++;
     }
@@ -572,278 +572,5 @@ void program_protocols(struct swarm *swarm)
         swarm->protocol.on_message = on_message;
     } else {
         swarm->protocol.on_messages = on_messages;
-    }
-}
-
-/* ----------------------------------------------------------------------------------- letting go */
-
-static uint32_t worker_of(const struct held *held)
-{
-    return (uint32_t)(held->kept->conn >> 54) - 1;
-}
-
-/* Answers or releases the index-th of what is held. */
-static void let_go(struct swarm *swarm, uint32_t index)
-{
-    struct program *program = &swarm->program;
-    struct held held = program->held[index];
-    program->held_count--;
-    memmove(&program->held[index], &program->held[index + 1],
-            (program->held_count - index) * sizeof program->held[0]);
-    const struct berth_message *message = &held.kept->message;
-    if (hash_of(message->data, message->size) != held.hash) {
-        swarm_fail(swarm, "visit %u: the bytes of a kept message changed",
-                   number_of(swarm, held.visit));
-    }
-    uint32_t worker = worker_of(&held);
-    program->after_end[worker] += swarm->ended[worker] ? 1 : 0;
-    held.visit->kept--;
-    swarm->progress++;
-    if (!held.replies) {
-        berth_kept_release(held.kept);
-        return;
-    }
-    const void *data = message->data;
-    uint32_t size = message->size;
-    if (one_in(swarm, 2)) {
-        memcpy(held.kept->reply, message->data, size);
-        data = held.kept->reply;
-    }
-    bool live = held.visit->closes == 0;
-    int result = berth_kept_reply(held.kept, data, size);
-    expect(swarm, held.visit, "late reply", result, live ? BERTH_OK : BERTH_E_STALE);
-    held.visit->replies += live ? 1 : 0;
-}
-
-static void let_some_go(struct swarm *swarm)
-{
-    struct program *program = &swarm->program;
-    bool healed = swarm->phase != PHASE_HOSTILE;
-    if (program->held_count == 0 || !(healed || one_in(swarm, program->pace))) {
-        return;
-    }
-    for (uint32_t n = healed ? 20 : dice_between(&program->dice, 1, 8); n > 0; n--) {
-        if (program->held_count > 0) {
-            let_go(swarm, one_in(swarm, 3)        ? dice_below(&program->dice, program->held_count)
-                          : program->newest_first ? program->held_count - 1
-                                                  : 0);
-        }
-    }
-}
-
-/* ------------------------------------------------------------------------------- between turns */
-
-static int live(const struct visit *visit)
-{
-    return visit->closes == 0 ? BERTH_OK : BERTH_E_STALE;
-}
-
-static void push_by_handle(struct swarm *swarm, struct visit *visit)
-{
-    uint8_t message[PUSH_MOST + 64];
-    uint32_t size = content_push(swarm, PUSH_HANDLE, visit->handled, message);
-    int result = berth_handle_send(swarm->server, visit->handle, message, size);
-    if (result == BERTH_E_WOULD_EXCEED && visit->closes == 0) {
-        visit->owed = true;
-        return;
-    }
-    expect(swarm, visit, "send by handle", result, live(visit));
-    visit->handled += result == BERTH_OK ? 1 : 0;
-}
-
-static void ask_by_handle(struct swarm *swarm)
-{
-    struct visit *visit = &swarm->visits[dice_below(&swarm->program.dice, swarm->visits_count)];
-    int result;
-    if (visit->outgoing) {
-        return;
-    }
-    switch (dice_below(&swarm->program.dice, 8)) {
-    case 0:
-        if (does(swarm, CLASS_CLOSE) && one_in(swarm, 20)) {
-            result = berth_handle_close(swarm->server, visit->handle);
-            expect(swarm, visit, "close by handle", result, live(visit));
-            visit->closing = true;
-        }
-        break;
-    case 1:
-        result = berth_handle_pause(swarm->server, visit->handle);
-        expect(swarm, visit, "pause by handle", result, live(visit));
-        set_paused(swarm, visit, result == BERTH_OK);
-        break;
-    case 2:
-        result = berth_handle_resume(swarm->server, visit->handle);
-        expect(swarm, visit, "resume by handle", result, live(visit));
-        set_paused(swarm, visit, false);
-        break;
-    default:
-        push_by_handle(swarm, visit);
-        break;
-    }
-}
-
-static void resume_some(struct swarm *swarm)
-{
-    for (uint32_t i = 0; swarm->program.paused > 0 && i < swarm->visits_count; i++) {
-        struct visit *visit = &swarm->visits[i];
-        if (visit->paused && visit->closes == 0 &&
-            (swarm->phase != PHASE_HOSTILE || one_in(swarm, 200))) {
-            expect(swarm, visit, "resume by handle",
-                   berth_handle_resume(swarm->server, visit->handle), BERTH_OK);
-            set_paused(swarm, visit, false);
-            swarm->progress++;
-        }
-    }
-}
-
-static void speak_to_many(struct swarm *swarm)
-{
-    struct program *program = &swarm->program;
-    uint8_t message[PUSH_MOST + 64];
-    bool all = one_in(swarm, 3);
-    enum push_kind kind = all ? PUSH_BROADCAST : PUSH_GROUP;
-    uint32_t *number = all ? &program->broadcast : &program->group_sent;
-    uint32_t size = content_push(swarm, kind, *number, message);
-    int result = all ? berth_broadcast(swarm->server, message, size, program->slow)
-                     : berth_group_send(program->group, message, size);
-    if (result != BERTH_OK && result != BERTH_E_WOULD_EXCEED) {
-        swarm_fail(swarm, "a send to many returned %s", berth_err_name(result));
-    }
-    *number += result == BERTH_OK ? 1 : 0;
-}
-
-static void visit_each(struct berth_conn *conn, void *context)
-{
-    struct swarm *swarm = context;
-    struct visit *visit = berth_conn_user(conn);
-    if (visit == NULL || visit->closes != 0 || visit->visited != 0) {
-        swarm_fail(swarm, "a visit came to a connection that was closed or seen");
-    }
-    visit->visited++;
-}
-
-static void visit_done(void *context)
-{
-    struct swarm *swarm = context;
-    struct program *program = &swarm->program;
-    for (uint32_t i = 0; i < swarm->visits_count; i++) {
-        struct visit *visit = &swarm->visits[i];
-        if (i < program->visit_limit && visit->closes == 0 && visit->visited != 1) {
-            swarm_fail(swarm, "visit %u is open, and was seen %u times", i, visit->visited);
-        }
-        visit->visited = 0;
-    }
-    program->visiting = false;
-    program->visits_done++;
-}
-
-static void visit_all(struct swarm *swarm)
-{
-    struct program *program = &swarm->program;
-    program->visiting = true;
-    program->visit_limit = swarm->visits_count;
-    int result = berth_visit(swarm->server, visit_each, visit_done, swarm);
-    if (result == BERTH_OK) {
-        program->visits_begun++;
-        return;
-    }
-    int expected = swarm->workers_left > 0 ? BERTH_E_WOULD_EXCEED : BERTH_E_STATE;
-    if (result != expected) {
-        swarm_fail(swarm, "a visit returned %s", berth_err_name(result));
-    }
-    program->visiting = false;
-}
-
-static void listen_or_not(struct swarm *swarm, bool on)
-{
-    struct program *program = &swarm->program;
-    program->listening = on;
-    swarm_note(swarm, "listening: %s", on ? "on" : "off");
-    int result = berth_server_listening(swarm->server, on, NULL);
-    if (result != BERTH_OK) {
-        swarm_fail(swarm, "listening returned %s", berth_err_name(result));
-    }
-    swarm->progress++;
-}
-
-/* While there is something that it is going to do, time does not run to the next deadline. */
-static void keep_time(struct swarm *swarm)
-{
-    struct program *program = &swarm->program;
-    bool busy = program->held_count > 0 || program->paused > 0 ||
-                (!program->listening && swarm->stops == 0);
-    uint64_t now_ns = sim_world_now(swarm->world);
-    if (busy && program->alarm_ns <= now_ns) {
-        program->alarm_ns = now_ns + 1 + dice_roll(&program->dice) % program->nap_ns;
-        sim_world_alarm(swarm->world, program->alarm_ns);
-    }
-}
-
-void program_act(struct swarm *swarm)
-{
-    keep_time(swarm);
-    let_some_go(swarm);
-    resume_some(swarm);
-    if (swarm->phase != PHASE_HOSTILE || swarm->visits_count == 0) {
-        return;
-    }
-    if (does(swarm, CLASS_HANDLE) && one_in(swarm, 6)) {
-        ask_by_handle(swarm);
-    }
-    if (does(swarm, CLASS_GROUP) && one_in(swarm, 12)) {
-        speak_to_many(swarm);
-    }
-    if (does(swarm, CLASS_VISIT) && !swarm->program.visiting && one_in(swarm, 100)) {
-        visit_all(swarm);
-    }
-    if (does(swarm, CLASS_LISTEN) && swarm->stops == 0 && one_in(swarm, 300)) {
-        listen_or_not(swarm, !swarm->program.listening);
-    }
-}
-
-void program_heal(struct swarm *swarm)
-{
-    if (!swarm->program.listening && swarm->stops == 0) {
-        listen_or_not(swarm, true);
-    }
-    swarm->program.listening = true;
-}
-
-bool program_done(const struct swarm *swarm)
-{
-    const struct program *program = &swarm->program;
-    return program->held_count == 0 && !program->visiting &&
-           program->out_opened + program->out_failed == program->out_asked;
-}
-
-/* --------------------------------------------------------------------------------------- the end
- */
-
-uint64_t program_kept_on(const struct swarm *swarm, uint32_t worker)
-{
-    uint64_t count = swarm->program.after_end[worker];
-    for (uint32_t i = 0; i < swarm->program.held_count; i++) {
-        count += worker_of(&swarm->program.held[i]) == worker ? 1 : 0;
-    }
-    const struct worker *of = &swarm->server->workers[worker];
-    if ((count == 0) != (of->kept_bytes == 0)) {
-        swarm_fail(swarm, "worker %u keeps %llu bytes for %llu messages", worker,
-                   (unsigned long long)of->kept_bytes, (unsigned long long)count);
-    }
-    return of->kept_bytes;
-}
-
-void program_end(struct swarm *swarm)
-{
-    struct program *program = &swarm->program;
-    while (program->held_count > 0) {
-        let_go(swarm, dice_below(&program->dice, program->held_count));
-    }
-    if (program->visits_done != program->visits_begun) {
-        swarm_fail(swarm, "%llu of %llu visits are done", (unsigned long long)program->visits_done,
-                   (unsigned long long)program->visits_begun);
-    }
-    if (swarm->server->post.pool.used != 0) {
-        swarm_fail(swarm, "%zu bytes of the posts are out", swarm->server->post.pool.used);
     }
 }
