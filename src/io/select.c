@@ -506,26 +506,52 @@ static struct outcome try_uring_apart(void)
     return outcome;
 }
 
-const struct io_backend *io_select(enum io_choice choice, char *why, size_t why_bytes)
+const char *io_feature_name(enum io_feature feature)
 {
+    switch (feature) {
+#define IO_FEATURE_CASE(id, name, needed, since)                                                   \
+    case IO_FEATURE_##id:                                                                          \
+        return name;
+        IO_FEATURES(IO_FEATURE_CASE)
+#undef IO_FEATURE_CASE
+    }
+    BERTH_UNREACHABLE();
+}
+
+/* Fills in the outcome when uring does not work here. */
+static void refuse(enum io_choice choice, struct io_selection *out, const char *failure,
+                   const char *reason)
+{
+    bool automatic = choice == IO_CHOOSE_AUTO;
+    out->backend = automatic ? &io_backend_epoll : NULL;
+    say(out->why, sizeof out->why, "backend %s: %s: %s", automatic ? "epoll" : "uring", failure,
+        reason);
+}
+
+void io_select(enum io_choice choice, uint32_t features_off, struct io_selection *out)
+{
+    BERTH_ASSERT((features_off & ~IO_FEATURES_ALL) == 0);
+    *out = (struct io_selection){.features_off = features_off};
     if (choice == IO_CHOOSE_EPOLL) {
-        say(why, why_bytes, "backend epoll: asked for");
-        return &io_backend_epoll;
+        out->backend = &io_backend_epoll;
+        say(out->why, sizeof out->why, "backend epoll: asked for");
+        return;
+    }
+    if (features_off != 0) {
+        refuse(choice, out, io_feature_name(features_off & -features_off), "turned off");
+        return;
     }
     struct outcome outcome = try_uring_apart();
-    if (outcome.failure == NULL) {
-        struct utsname name;
-        say(why, why_bytes,
-            "backend uring: kernel %s passed the self-test (deferred task work, buffer ring, "
-            "multishot receive, cancel, wake)",
-            uname(&name) == 0 ? name.release : "?");
-        return &io_backend_uring;
+    if (outcome.failure != NULL) {
+        char text[64];
+        refuse(choice, out, outcome.failure,
+               outcome.error == 0 ? "wrong result" : strerror_r(-outcome.error, text, sizeof text));
+        return;
     }
-    char text[64];
-    const char *reason =
-        outcome.error == 0 ? "wrong result" : strerror_r(-outcome.error, text, sizeof text);
-    bool automatic = choice == IO_CHOOSE_AUTO;
-    say(why, why_bytes, "backend %s: %s: %s", automatic ? "epoll" : "uring", outcome.failure,
-        reason);
-    return automatic ? &io_backend_epoll : NULL;
+    struct utsname name;
+    out->backend = &io_backend_uring;
+    say(out->why, sizeof out->why,
+        "backend uring: kernel %s passed the self-test (deferred task work, buffer ring, "
+        "multishot receive, cancel, wake)",
+        uname(&name) == 0 ? name.release : "?");
 }
