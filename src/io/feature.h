@@ -8,26 +8,28 @@
 #define BERTH_IO_FEATURE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
-/* Name of the bit, its text, whether the ring needs it, the first kernel that has it. From the
- * oldest kernel to the newest.
+/* Name of the bit, its text, whether the ring needs it, the first kernel that has it.
  *
  *  ext_arg            a wait has a deadline
+ *  buffer_ring        receive buffers are given to the kernel through memory
  *  submit_all         an operation that makes no sense does not hold up those behind it
  *  ring_fd            an enter need not look up the ring's descriptor
- *  buffer_ring        receive buffers are given to the kernel through memory
- *  multishot_receive  a receive goes on until it ends
  *  single_issuer      the kernel refuses other threads, and knows that there are none
- *  defer_taskrun      the kernel does its part when the worker asks for events, and not between
- */
+ *  defer_taskrun      the kernel does its part when the worker asks for events, and not between;
+ *                     needs single_issuer
+ *  multishot_receive  a receive goes on until it ends
+ *
+ * Where it is not clear which of several is at fault, the last of them is. */
 #define IO_FEATURES(X)                                                                             \
     X(EXT_ARG, "ext_arg", true, "5.11")                                                            \
+    X(BUFFER_RING, "buffer_ring", true, "5.19")                                                    \
     X(SUBMIT_ALL, "submit_all", false, "5.18")                                                     \
     X(RING_FD, "ring_fd", false, "5.18")                                                           \
-    X(BUFFER_RING, "buffer_ring", true, "5.19")                                                    \
-    X(MULTISHOT_RECEIVE, "multishot_receive", false, "6.0")                                        \
     X(SINGLE_ISSUER, "single_issuer", false, "6.0")                                                \
-    X(DEFER_TASKRUN, "defer_taskrun", false, "6.1")
+    X(DEFER_TASKRUN, "defer_taskrun", false, "6.1")                                                \
+    X(MULTISHOT_RECEIVE, "multishot_receive", false, "6.0")
 
 enum io_feature_place {
 #define IO_FEATURE_PLACE(id, name, needed, since) IO_PLACE_##id,
