@@ -163,7 +163,9 @@ int berth_server_create(struct berth_server **out, const struct berth_config *co
         return result;
     }
     struct io_selection selection;
-    io_select(choice_of(config->backend), 0, &selection);
+    enum io_choice choice = choice_of(config->backend);
+    io_select(choice, 0, &selection);
+    io_select_for(choice, resolved.workers, resolved.receive_buffers, &selection);
     if (selection.backend == NULL) {
         return error_set(error, BERTH_E_UNSUPPORTED, 0, "backend", "%s", selection.why);
     }

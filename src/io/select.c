@@ -87,7 +87,7 @@ static void say_features(struct io_selection *out, const struct search *search)
 static void refuse(struct io_selection *out, enum io_choice choice, const char *failure, int reason)
 {
     bool automatic = choice == IO_CHOOSE_AUTO;
-    out->backend = automatic ? &io_backend_epoll : NULL;
+    *out = (struct io_selection){.backend = automatic ? &io_backend_epoll : NULL};
     say(out, "backend %s: %s", automatic ? "epoll" : "uring", failure);
     say_reason(out, reason);
 }
@@ -156,4 +156,18 @@ void io_select(enum io_choice choice, uint32_t features_off, struct io_selection
         uname(&name) == 0 ? name.release : "?");
     say_features(out, &search);
     say(out, ")");
+}
+
+void io_select_for(enum io_choice choice, uint32_t workers, uint32_t receive_count,
+                   struct io_selection *out)
+{
+    if (out->backend != &io_backend_uring) {
+        return;
+    }
+    struct trial_result result = {.features_off = out->features_off};
+    trial_rings(workers, receive_count, &result);
+    if (result.failure != NULL) {
+        refuse(out, choice, result.failure, result.error);
+        say(out, " (a ring for each of %u workers)", workers);
+    }
 }

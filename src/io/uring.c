@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -29,6 +30,10 @@
 #define CANCELLING_RECEIVE 0x01u /* or the connect: they never overlap */
 #define CANCELLING_SEND    0x02u
 
+/* How long an open waits for memory: 200 ms. */
+#define OPEN_TRIES    40
+#define OPEN_PAUSE_NS 5000000
+
 static struct uring *uring_of(struct io *io)
 {
     return (struct uring *)io;
@@ -36,11 +41,23 @@ static struct uring *uring_of(struct io *io)
 
 /* ------------------------------------------------------------------------------ open and close */
 
+/* The kernel takes rings apart some 40 ms after their close, and counts their memory until then: of
+ * a self-test, or of a server before this one. */
+static int open_patiently(struct uring *u)
+{
+    struct uring_fault fault;
+    int result = uring_queue_open(u, &fault);
+    for (uint32_t i = 0; i < OPEN_TRIES && result == -ENOMEM; i++) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = OPEN_PAUSE_NS}, NULL);
+        result = uring_queue_open(u, &fault);
+    }
+    return result;
+}
+
 static int ring_open(struct io *io)
 {
     struct uring *u = uring_of(io);
-    struct uring_fault fault;
-    int result = uring_queue_open(u, &fault);
+    int result = open_patiently(u);
     if (result < 0) {
         return result;
     }
@@ -66,20 +83,25 @@ static void ring_close(struct io *io)
     uring_queue_close(uring_of(io));
 }
 
-struct uring_fault uring_fault(const struct io_config *config)
+int uring_open_many(const struct io_config *config, uint32_t count, struct uring_fault *fault)
 {
-    struct uring_fault fault = {.step = ""};
-    struct uring *u = calloc(1, sizeof *u);
-    if (u == NULL) {
-        fault.step = "memory for a ring";
-        return fault;
+    struct uring *all = calloc(count, sizeof *all);
+    if (all == NULL) {
+        *fault = (struct uring_fault){.step = "memory for rings"};
+        return -ENOMEM;
     }
-    u->io.config = *config;
-    if (uring_queue_open(u, &fault) == 0) {
-        uring_queue_close(u);
+    int result = 0;
+    uint32_t opened = 0;
+    while (opened < count && result == 0) {
+        all[opened].io.config = *config;
+        result = uring_queue_open(&all[opened], fault);
+        opened += result == 0 ? 1 : 0;
     }
-    free(u);
-    return fault;
+    while (opened > 0) {
+        uring_queue_close(&all[--opened]);
+    }
+    free(all);
+    return result;
 }
 
 int uring_ring_fd_error(const struct io *io)

@@ -136,8 +136,9 @@ void uring_enter(struct uring *u, uint64_t deadline_ns);
 
 /* --- the backend (uring.c) */
 
-/* Opens a ring again after io_open has failed, to name the step: "" if it works this time. */
-struct uring_fault uring_fault(const struct io_config *config);
+/* Opens `count` rings and closes them again, to see whether so many can be had, and if not, why:
+ * 0, or the first one's negative errno and where it came from. */
+int uring_open_many(const struct io_config *config, uint32_t count, struct uring_fault *fault);
 /* Why the ring's descriptor could not be registered: a negative errno, or 0. */
 int uring_ring_fd_error(const struct io *io);
 

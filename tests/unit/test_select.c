@@ -32,6 +32,8 @@ enum fate { WORKS, REFUSED, FORGOTTEN };
 static struct {
     uint32_t flags_unknown; /* of io_uring_setup */
     int setup_error;
+    uint32_t setups_refused; /* so many for want of memory, */
+    uint32_t setups_granted; /* after so many that were not */
     int buffers_error;
     int ring_fd_error;
     enum fate multishot;
@@ -76,6 +78,10 @@ int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
     kernel.flags = params->flags;
     if (kernel.setup_error != 0 || (params->flags & kernel.flags_unknown) != 0) {
         return kernel.setup_error != 0 ? kernel.setup_error : -EINVAL;
+    }
+    if (kernel.setups_refused > 0 && kernel.setups > kernel.setups_granted) {
+        kernel.setups_refused--;
+        return -ENOMEM;
     }
     return __real_io_uring_queue_init_params(entries, ring, params);
 }
@@ -261,7 +267,8 @@ static void a_refused_ring_is_not_tried_again(void **state)
         new_kernel(NULL);
         kernel.setup_error = errors[i];
         assert_no_uring(0, "io_uring_setup", strerror(-errors[i]));
-        assert_int_equal(kernel.setups, 4); /* each of the two choices tries, and asks why */
+        /* Each of the two choices tries, and asks why; for memory the try waits. */
+        assert_true(errors[i] == -ENOMEM || kernel.setups == 4);
     }
 }
 
@@ -344,6 +351,55 @@ static void without_all_nothing_of_it_is_asked_of_the_kernel(void **state)
     assert_int_equal(kernel.ring_fds, 0);
 }
 
+static void a_server_has_a_ring_for_each_worker_or_none(void **state)
+{
+    (void)state;
+    struct io_selection selection = chosen(IO_CHOOSE_AUTO, 0);
+    io_select_for(IO_CHOOSE_AUTO, 5, 64, &selection);
+    assert_ptr_equal(selection.backend, &io_backend_uring);
+    assert_int_equal(kernel.setups, 1 + 5);
+    for (int i = 0; i < 2; i++) {
+        enum io_choice choice = i == 0 ? IO_CHOOSE_AUTO : IO_CHOOSE_URING;
+        new_kernel(NULL);
+        selection = chosen(choice, 0);
+        kernel.setups_granted = 1 + 4;
+        kernel.setups_refused = 1;
+        io_select_for(choice, 5, 64, &selection);
+        print_message("%s\n", selection.why);
+        assert_ptr_equal(selection.backend, i == 0 ? &io_backend_epoll : NULL);
+        assert_says(&selection, strerror(ENOMEM));
+        assert_says(&selection, "5 workers");
+        assert_int_equal(kernel.setups, 1 + 5);
+    }
+}
+
+static void epoll_has_no_rings(void **state)
+{
+    (void)state;
+    struct io_selection selection = chosen(IO_CHOOSE_EPOLL, 0);
+    io_select_for(IO_CHOOSE_EPOLL, 5, 64, &selection);
+    assert_ptr_equal(selection.backend, &io_backend_epoll);
+    assert_int_equal(kernel.setups, 0);
+}
+
+/* The memory of rings that were closed a moment ago is still counted. */
+static void an_open_waits_for_memory(void **state)
+{
+    (void)state;
+    static uint8_t buffers[4][64];
+    struct io_config config = {.socks_max = 1,
+                               .receive_base = buffers[0],
+                               .receive_bytes = sizeof buffers[0],
+                               .receive_count = 4};
+    struct io *io;
+    kernel.setups_refused = 3;
+    assert_int_equal(io_open(&io_backend_uring, &config, &io), 0);
+    assert_int_equal(kernel.setups, 4);
+    io_close_all(io);
+    kernel.setups_refused = UINT32_MAX; /* but not for ever */
+    assert_int_equal(io_open(&io_backend_uring, &config, &io), -ENOMEM);
+}
+
 int main(void)
 {
     if (chosen(IO_CHOOSE_URING, 0).features_off != 0 || kernel.multishots == 0) {
@@ -363,6 +419,9 @@ int main(void)
         cmocka_unit_test_setup(a_forgotten_multishot_receive_is_done_without, new_kernel),
         cmocka_unit_test_setup(a_kernel_that_forgets_every_receive_gets_epoll_in_time, new_kernel),
         cmocka_unit_test_setup(what_is_turned_off_is_not_tried, new_kernel),
+        cmocka_unit_test_setup(a_server_has_a_ring_for_each_worker_or_none, new_kernel),
+        cmocka_unit_test_setup(epoll_has_no_rings, new_kernel),
+        cmocka_unit_test_setup(an_open_waits_for_memory, new_kernel),
         cmocka_unit_test_setup(without_all_nothing_of_it_is_asked_of_the_kernel, new_kernel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
