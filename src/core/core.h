@@ -339,9 +339,10 @@ struct berth_server {
     struct berth_config config; /* with every default resolved */
     struct layout layout;
     const struct io_backend *backend;
-    void *world;       /* the simulation's, or NULL */
-    bool stepped;      /* tests: no threads; worker_turn is called from outside */
-    _Atomic int state; /* enum server_state; the owner's to change */
+    uint32_t features_off; /* what its ios do without */
+    void *world;           /* the simulation's, or NULL */
+    bool stepped;          /* tests: no threads; worker_turn is called from outside */
+    _Atomic int state;     /* enum server_state; the owner's to change */
 
     struct io_listener listeners[IO_LISTENERS_MAX];
     const struct speaker *listener_speakers[IO_LISTENERS_MAX];

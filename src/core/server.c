@@ -162,14 +162,17 @@ int berth_server_create(struct berth_server **out, const struct berth_config *co
     if (result != BERTH_OK) {
         return result;
     }
-    char why[200];
-    const struct io_backend *backend = io_select(choice_of(config->backend), why, sizeof why);
-    if (backend == NULL) {
-        return error_set(error, BERTH_E_UNSUPPORTED, 0, "backend", "%s", why);
+    struct io_selection selection;
+    enum io_choice choice = choice_of(config->backend);
+    io_select(choice, 0, &selection);
+    io_select_for(choice, resolved.workers, resolved.receive_buffers, &selection);
+    if (selection.backend == NULL) {
+        return error_set(error, BERTH_E_UNSUPPORTED, 0, "backend", "%s", selection.why);
     }
-    result = server_create_in(out, &resolved, backend, NULL, error);
+    result = server_create_in(out, &resolved, selection.backend, NULL, error);
     if (result == BERTH_OK) {
-        server_log(*out, 0, "%s", why);
+        (*out)->features_off = selection.features_off;
+        server_log(*out, 0, "%s", selection.why);
     }
     return result;
 }

@@ -144,6 +144,7 @@ struct io_config {
     uint8_t *receive_base;               /* receive_count buffers of receive_bytes each, lent */
     uint32_t receive_bytes;              /* the most bytes of one receive */
     uint32_t receive_count;              /* a power of two, at most 32768 */
+    uint32_t features_off;               /* uring: bits of io/feature.h that it does without */
 };
 
 /* What a worker's io saw; never reset. */

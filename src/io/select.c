@@ -1,14 +1,12 @@
-/* Choosing a backend: a self-test of what uring.c needs, on the running kernel.
+/* Choosing a backend, and what of the kernel it may use.
  *
- * Kernel versions say little: a feature may be compiled out, forbidden by a seccomp filter or a
- * sysctl, or broken in one release. So each feature is used once, through io.h itself, in a small
- * exchange over loopback between two sockets of one io. A step that fails, or is not done in time,
- * names itself, and the choice falls on epoll.
+ * The self-test (trial.c) is run with every feature. If it fails and a feature that the ring can do
+ * without may be the reason, it is run again without that one, and so on, until it passes or nobody
+ * is left to blame; then the choice falls on epoll. A feature that is given up stays given up: it
+ * has not been seen to work.
  *
- * The trial owns everything it opens and closes all of it on every way out. If the kernel forgets
- * an operation, the sockets cannot be joined; they are then taken down by force, and the memory
- * that the kernel knew is unmapped, so that a late write goes nowhere. It takes a few milliseconds
- * and about ten descriptors, and TRIAL_NS at most.
+ * Each run takes milliseconds, and there are six at most. A kernel that forgets operations costs a
+ * second a run; it is not given more of them than PATIENCE_NS.
  */
 #include "io/select.h"
 
@@ -17,515 +15,159 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
 
 #include "base/assert.h"
-#include "base/memory.h"
-#include "base/thread.h"
-#include "io/backend.h"
-#include "io/uring.h"
+#include "io/trial.h"
 
-#define MILLISECOND_NS UINT64_C(1000000)
-#define TRIAL_NS       (1000 * MILLISECOND_NS) /* the whole trial; it needs about 3 ms */
-#define JOIN_NS        (300 * MILLISECOND_NS)  /* its ending, if it has failed */
-#define QUIET_NS       (2 * MILLISECOND_NS)    /* a wait in which nothing may happen */
+/* Who starts a server waits for this. */
+#define PATIENCE_NS UINT64_C(2000000000)
+#define SECOND_NS   UINT64_C(1000000000)
 
-#define BUFFER_BYTES 64
-#define BUFFER_COUNT 4
-#define SHORT_BYTES  24                                /* fits one buffer */
-#define LONG_BYTES   (BUFFER_BYTES * 3 / 2)            /* takes two */
-#define FLOOD_BYTES  (BUFFER_BYTES * BUFFER_COUNT * 3) /* three times what all buffers hold */
-#define STREAM_BYTES (SHORT_BYTES + LONG_BYTES + FLOOD_BYTES)
-#define COMPLETIONS  8
-#define NOT_YET      INT32_MAX
+/* Why a feature is off: a negative errno, or one of these. */
+#define TURNED_OFF   1
+#define WRONG_RESULT 0
 
-/* The two ends of the connection; their number is the slot of their tokens. */
-enum { CLIENT, SERVER, ENDS };
-
-struct end {
-    int sock;
-    int32_t connected; /* results, NOT_YET before */
-    int32_t sent;
-    int32_t ended; /* of the receive, when without bytes */
-    bool receiving;
-    uint32_t received; /* bytes of the stream so far */
-    uint32_t pieces;
+struct search {
+    uint32_t off;
+    int reasons[IO_FEATURES_COUNT];
+    struct trial_result trial;
 };
 
-struct trial {
-    struct io_listener listener;
-    struct io *io;
-    uint8_t *buffers;
-    struct end ends[ENDS];
-    int32_t accepted;
-    bool holding; /* keep leases */
-    uint16_t held[BUFFER_COUNT];
-    uint32_t held_count;
-    bool wrong; /* bytes came out of order, or something unasked for came */
-    uint64_t deadline_ns;
-    int error;           /* of the failed step: a negative errno, or 0 */
-    const char *opening; /* the part of the first step that failed */
-    uint8_t stream[STREAM_BYTES];
-};
-
-/* ---------------------------------------------------------------------------------- the exchange
- */
-
-static void take_bytes(struct trial *t, struct end *e, const struct io_completion *c)
+const char *io_feature_name(enum io_feature feature)
 {
-    uint32_t bytes = (uint32_t)c->result;
-    if (bytes > STREAM_BYTES - e->received ||
-        memcmp(c->data, t->stream + e->received, bytes) != 0) {
-        t->wrong = true;
-    } else {
-        e->received += bytes;
-    }
-    e->pieces++;
-    e->receiving = (c->flags & IO_MORE) != 0;
-    if (t->holding) {
-        t->held[t->held_count++] = c->lease;
-    } else {
-        io_lease_return(t->io, c->lease);
-    }
-}
-
-static void take(struct trial *t, const struct io_completion *c)
-{
-    struct end *e = &t->ends[io_token_slot(c->token)];
-    switch (io_token_op(c->token)) {
-    case IO_ACCEPT:
-        t->accepted = c->result;
-        if (c->result >= 0) {
-            t->ends[SERVER].sock = c->result;
-        }
-        return;
-    case IO_CONNECT:
-        e->connected = c->result;
-        return;
-    case IO_SEND:
-        e->sent = c->result;
-        return;
-    case IO_RECEIVE:
-        if ((c->flags & IO_LEASE) != 0) {
-            take_bytes(t, e, c);
-        } else {
-            e->receiving = false;
-            e->ended = c->result;
-        }
-        return;
+    switch (feature) {
+#define IO_FEATURE_CASE(id, name, needed, since)                                                   \
+    case IO_FEATURE_##id:                                                                          \
+        return name;
+        IO_FEATURES(IO_FEATURE_CASE)
+#undef IO_FEATURE_CASE
     }
     BERTH_UNREACHABLE();
 }
 
-/* One turn; false when the time is up. */
-static bool turn(struct trial *t)
+/* Adds to the line; what does not fit is cut off. */
+__attribute__((format(printf, 2, 3))) static void say(struct io_selection *out, const char *format,
+                                                      ...)
 {
-    struct io_completion completions[COMPLETIONS];
-    uint32_t count = io_reap(t->io, completions, COMPLETIONS, t->deadline_ns);
-    for (uint32_t i = 0; i < count; i++) {
-        take(t, &completions[i]);
-    }
-    return !t->wrong && io_now(t->io) < t->deadline_ns;
+    size_t used = strlen(out->why);
+    va_list list;
+    va_start(list, format);
+    (void)vsnprintf(out->why + used, sizeof out->why - used, format, list);
+    va_end(list);
 }
 
-static bool failed(struct trial *t, int error)
+static void say_reason(struct io_selection *out, int reason)
 {
-    t->error = error;
-    return false;
+    char text[64];
+    say(out, ": %s",
+        reason == TURNED_OFF     ? "turned off"
+        : reason == WRONG_RESULT ? "wrong result"
+                                 : strerror_r(-reason, text, sizeof text));
 }
 
-static void receive(struct trial *t, int end)
+/* "a, b: why; c: why": neighbours with one reason share it. */
+static void say_features(struct io_selection *out, const struct search *search)
 {
-    t->ends[end].receiving = true;
-    t->ends[end].ended = NOT_YET;
-    io_receive(t->io, t->ends[end].sock, io_token(IO_RECEIVE, 0, (uint32_t)end));
-}
-
-/* Sends bytes of the stream from `first` on in `count` equal spans, from one end to the other. The
- * sending itself must take all: it is far less than any socket buffer. */
-static bool send_part(struct trial *t, int from, uint32_t first, uint32_t bytes, uint32_t count)
-{
-    struct io_span spans[IO_SPANS_MAX];
-    BERTH_ASSERT(count <= IO_SPANS_MAX && bytes % count == 0);
-    for (uint32_t i = 0; i < count; i++) {
-        spans[i].data = t->stream + first + i * (bytes / count);
-        spans[i].size = bytes / count;
-    }
-    struct end *e = &t->ends[from];
-    e->sent = NOT_YET;
-    io_send(t->io, e->sock, spans, count, io_token(IO_SEND, 0, (uint32_t)from));
-    while (e->sent == NOT_YET) {
-        if (!turn(t)) {
-            return false;
+    say(out, search->off == 0 ? "every feature" : "without ");
+    for (uint32_t rest = search->off; rest != 0; rest &= rest - 1) {
+        uint32_t place = (uint32_t)__builtin_ctz(rest);
+        uint32_t others = rest & (rest - 1);
+        bool shared =
+            others != 0 && search->reasons[__builtin_ctz(others)] == search->reasons[place];
+        say(out, "%s", io_feature_name(1u << place));
+        if (!shared) {
+            say_reason(out, search->reasons[place]);
         }
-    }
-    return e->sent == (int32_t)bytes || failed(t, e->sent < 0 ? e->sent : 0);
-}
-
-static bool wait_received(struct trial *t, int end, uint32_t bytes)
-{
-    struct end *e = &t->ends[end];
-    while (e->received < bytes) {
-        if (!e->receiving && e->ended != NOT_YET) {
-            return failed(t, e->ended);
-        }
-        if (!e->receiving) {
-            receive(t, end); /* law 9 */
-        }
-        if (!turn(t)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* ------------------------------------------------------------------------------------- the steps
- */
-
-static bool step_open(struct trial *t)
-{
-    struct io_config config = {
-        .socks_max = ENDS,
-        .listeners = &t->listener,
-        .listeners_count = 1,
-        .receive_base = t->buffers,
-        .receive_bytes = BUFFER_BYTES,
-        .receive_count = BUFFER_COUNT,
-    };
-    int result = io_open(&io_backend_uring, &config, &t->io);
-    if (result < 0) {
-        t->io = NULL;
-        t->opening = uring_failing_step(&config);
-        return failed(t, result);
-    }
-    t->deadline_ns = io_now(t->io) + TRIAL_NS;
-    return true;
-}
-
-static bool step_wake(struct trial *t)
-{
-    for (int i = 0; i < 2; i++) { /* twice: the second needs the read to have been armed again */
-        io_wake(t->io);
-        if (!turn(t)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool step_wait(struct trial *t)
-{
-    uint64_t until = io_now(t->io) + QUIET_NS;
-    struct io_completion completion;
-    uint32_t turns = 0;
-    while (io_now(t->io) < until) {
-        if (io_reap(t->io, &completion, 1, until) != 0 || ++turns > COMPLETIONS) {
-            return failed(t, 0); /* something came unasked, or the wait does not wait */
-        }
-    }
-    return true;
-}
-
-static bool step_accept_cancel(struct trial *t)
-{
-    t->accepted = NOT_YET;
-    io_accept(t->io, io_token(IO_ACCEPT, 0, SERVER));
-    struct io_completion completion;
-    if (io_reap(t->io, &completion, 1, 0) != 0) { /* armed now; nobody connects yet */
-        return failed(t, completion.result);
-    }
-    io_cancel_accepts(t->io);
-    while (t->accepted == NOT_YET) {
-        if (!turn(t)) {
-            return false;
-        }
-    }
-    return t->accepted == -ECANCELED || failed(t, t->accepted);
-}
-
-static bool step_connect(struct trial *t)
-{
-    t->accepted = NOT_YET;
-    io_accept(t->io, io_token(IO_ACCEPT, 0, SERVER));
-    int sock =
-        io_connect(t->io, &t->listener.address, NULL, io_token(IO_CONNECT, 0, (uint32_t)CLIENT));
-    if (sock < 0) {
-        return failed(t, sock);
-    }
-    t->ends[CLIENT].sock = sock;
-    while (t->accepted == NOT_YET || t->ends[CLIENT].connected == NOT_YET) {
-        if (!turn(t)) {
-            return false;
-        }
-    }
-    if (t->ends[CLIENT].connected != 0) {
-        return failed(t, t->ends[CLIENT].connected);
-    }
-    return t->accepted >= 0 || failed(t, t->accepted);
-}
-
-static bool step_send(struct trial *t)
-{
-    receive(t, CLIENT);
-    receive(t, SERVER);
-    return send_part(t, CLIENT, 0, SHORT_BYTES, 1) && send_part(t, SERVER, 0, SHORT_BYTES, 1) &&
-           wait_received(t, CLIENT, SHORT_BYTES) && wait_received(t, SERVER, SHORT_BYTES);
-}
-
-static bool step_spans(struct trial *t)
-{
-    uint32_t pieces = t->ends[SERVER].pieces;
-    if (!send_part(t, CLIENT, SHORT_BYTES, LONG_BYTES, 3) ||
-        !send_part(t, SERVER, SHORT_BYTES, LONG_BYTES, 3) ||
-        !wait_received(t, CLIENT, SHORT_BYTES + LONG_BYTES) ||
-        !wait_received(t, SERVER, SHORT_BYTES + LONG_BYTES)) {
-        return false;
-    }
-    return t->ends[SERVER].pieces >= pieces + 2 || failed(t, 0);
-}
-
-static void give_back(struct trial *t)
-{
-    while (t->held_count > 0) {
-        io_lease_return(t->io, t->held[--t->held_count]);
+        say(out, shared ? ", " : others != 0 ? "; " : "");
     }
 }
 
-/* All buffers are held until the receive ends for want of one; the rest must come, in order, after
- * they are given back. */
-static bool step_no_buffer(struct trial *t)
+/* Uring does not work here. */
+static void refuse(struct io_selection *out, enum io_choice choice, const char *failure, int reason)
 {
-    struct end *e = &t->ends[SERVER];
-    t->holding = true;
-    if (!send_part(t, CLIENT, SHORT_BYTES + LONG_BYTES, FLOOD_BYTES, 1)) {
-        return false;
-    }
-    while (e->received < STREAM_BYTES) {
-        if (e->ended != NOT_YET && e->ended != -ENOBUFS) {
-            return failed(t, e->ended);
-        }
-        if (!e->receiving) {
-            give_back(t);
-            receive(t, SERVER);
-        }
-        if (!turn(t)) {
-            return false;
-        }
-    }
-    t->holding = false;
-    give_back(t);
-    struct io_stats stats;
-    io_stats(t->io, &stats);
-    return stats.no_buffer > 0 || failed(t, 0);
+    bool automatic = choice == IO_CHOOSE_AUTO;
+    *out = (struct io_selection){.backend = automatic ? &io_backend_epoll : NULL};
+    say(out, "backend %s: %s", automatic ? "epoll" : "uring", failure);
+    say_reason(out, reason);
 }
 
-static bool step_cancel(struct trial *t)
+static uint64_t clock_ns(void)
 {
-    struct end *e = &t->ends[CLIENT];
-    if (!e->receiving) {
-        receive(t, CLIENT);
-    }
-    io_cancel(t->io, e->sock, IO_RECEIVE);
-    while (e->receiving) {
-        if (!turn(t)) {
-            return false;
-        }
-    }
-    return e->ended == -ECANCELED || failed(t, e->ended);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
 }
 
-static bool step_end(struct trial *t)
+/* A feature goes with those that are built on it. */
+static void give_up(struct search *search, uint32_t features, int reason)
 {
-    struct end *e = &t->ends[CLIENT];
-    receive(t, CLIENT);
-    io_shutdown(t->io, t->ends[SERVER].sock, IO_SHUTDOWN_SEND);
-    while (e->receiving) {
-        if (!turn(t)) {
-            return false;
-        }
+    if ((features & IO_FEATURE_SINGLE_ISSUER) != 0) {
+        features |= IO_FEATURE_DEFER_TASKRUN;
     }
-    return e->ended == 0 || failed(t, e->ended);
+    for (uint32_t rest = features & ~search->off; rest != 0; rest &= rest - 1) {
+        search->reasons[__builtin_ctz(rest)] = reason;
+    }
+    search->off |= features;
 }
 
-static const struct {
-    const char *name;
-    bool (*run)(struct trial *t);
-} steps[] = {
-    {"opening a ring", step_open}, /* the backend names its failures */
-    {"io_uring wake", step_wake},
-    {"io_uring wait until a deadline", step_wait},
-    {"io_uring accept and its cancel", step_accept_cancel},
-    {"io_uring connect and accept", step_connect},
-    {"io_uring send and multishot receive", step_send},
-    {"io_uring send of several spans", step_spans},
-    {"io_uring receive without a free buffer", step_no_buffer},
-    {"io_uring cancel of a receive", step_cancel},
-    {"io_uring end of stream", step_end},
-};
-
-/* ---------------------------------------------------------------------------- the trial's ending
- */
-
-static bool busy(const struct trial *t)
+/* Whether the trial passes without some of the features. `off` then has those, and the trial's
+ * failure is the last one. */
+static bool find_features(struct search *search)
 {
-    if (t->io->accepts_busy != 0) {
-        return true;
-    }
-    for (int i = 0; i < ENDS; i++) {
-        int sock = t->ends[i].sock;
-        if (sock >= 0 && (t->io->socks[sock].flags & SOCK_IN_FLIGHT) != 0) {
+    uint64_t until_ns = clock_ns() + PATIENCE_NS;
+    do {
+        trial_run(search->off, &search->trial);
+        if (search->trial.failure == NULL) {
             return true;
         }
-    }
+        uint32_t suspects = search->trial.suspects & ~(search->off | IO_FEATURES_NEEDED);
+        if (suspects == 0) {
+            return false;
+        }
+        give_up(search, 1u << (31 - __builtin_clz(suspects)), search->trial.error); /* the last */
+    } while (clock_ns() < until_ns); /* at most once for each feature */
     return false;
 }
 
-/* Joins what is in flight. What the kernel never completes is struck off by force. */
-static void join(struct trial *t)
+void io_select(enum io_choice choice, uint32_t features_off, struct io_selection *out)
 {
-    io_cancel_accepts(t->io);
-    for (int i = 0; i < ENDS; i++) {
-        if (t->ends[i].sock >= 0) {
-            io_shutdown(t->io, t->ends[i].sock, IO_SHUTDOWN_BOTH);
-            io_cancel(t->io, t->ends[i].sock, IO_CONNECT);
-            io_cancel(t->io, t->ends[i].sock, IO_RECEIVE);
-            io_cancel(t->io, t->ends[i].sock, IO_SEND);
-        }
-    }
-    io_clock_read(t->io);
-    t->deadline_ns = io_now(t->io) + JOIN_NS;
-    while (busy(t) && io_now(t->io) < t->deadline_ns) {
-        (void)turn(t);
-    }
-    t->io->accepts_busy = 0;
-}
-
-static void end_trial(struct trial *t)
-{
-    if (t->io != NULL) {
-        t->holding = false;
-        give_back(t);
-        join(t);
-        for (int i = 0; i < ENDS; i++) {
-            if (t->ends[i].sock >= 0) {
-                t->io->socks[t->ends[i].sock].flags = SOCK_OPEN;
-                io_close(t->io, t->ends[i].sock, true);
-            }
-        }
-        io_close_all(t->io);
-    }
-    if (t->listener.id >= 0) {
-        io_listener_close(&io_backend_uring, NULL, &t->listener);
-    }
-    memory_release(t->buffers, BUFFER_COUNT * BUFFER_BYTES);
-}
-
-/* --------------------------------------------------------------------------------------- choosing
- */
-
-__attribute__((format(printf, 3, 4))) static void say(char *why, size_t why_bytes,
-                                                      const char *format, ...)
-{
-    if (why_bytes > 0) {
-        va_list list;
-        va_start(list, format);
-        (void)vsnprintf(why, why_bytes, format, list);
-        va_end(list);
-    }
-}
-
-static bool begin_trial(struct trial *t)
-{
-    *t = (struct trial){.listener.id = -1, .accepted = NOT_YET};
-    for (int i = 0; i < ENDS; i++) {
-        t->ends[i] =
-            (struct end){.sock = -1, .connected = NOT_YET, .sent = NOT_YET, .ended = NOT_YET};
-    }
-    for (uint32_t i = 0; i < STREAM_BYTES; i++) {
-        t->stream[i] =
-            (uint8_t)(i * 7 + i / 251); /* no run of it repeats within a buffer's length */
-    }
-    t->buffers = memory_reserve(BUFFER_COUNT * BUFFER_BYTES);
-    if (t->buffers == NULL) {
-        return failed(t, -ENOMEM);
-    }
-    struct berth_address loopback = {.family = BERTH_IPV4, .bytes = {127, 0, 0, 1}};
-    int result = io_listen(&io_backend_uring, NULL, &loopback, ENDS, &t->listener);
-    if (result < 0) {
-        t->listener.id = -1;
-        return failed(t, result);
-    }
-    return true;
-}
-
-/* Runs the trial. NULL, or the name of the step that failed, and its error if there is one. */
-static const char *try_uring(int *error)
-{
-    struct trial t;
-    const char *failure = NULL;
-    if (!begin_trial(&t)) {
-        failure = "listen on 127.0.0.1";
-    }
-    for (size_t i = 0; failure == NULL && i < sizeof steps / sizeof steps[0]; i++) {
-        if (!steps[i].run(&t)) {
-            failure = t.opening != NULL ? t.opening : steps[i].name;
-        }
-    }
-    *error = t.error;
-    if (failure != NULL && t.error == 0 && t.io != NULL && !t.wrong &&
-        io_now(t.io) >= t.deadline_ns) {
-        *error = -ETIMEDOUT;
-    }
-    end_trial(&t);
-    return failure;
-}
-
-struct outcome {
-    const char *failure; /* NULL: passed */
-    int error;
-};
-
-static void *run_trial(void *argument)
-{
-    struct outcome *outcome = argument;
-    outcome->failure = try_uring(&outcome->error);
-    return NULL;
-}
-
-/* On a thread of its own: the kernel takes the trial's ring apart some time later, in the thread
- * that made it, and that would interrupt whatever system call the program is in by then. */
-static struct outcome try_uring_apart(void)
-{
-    struct outcome outcome = {.failure = "a thread for the self-test"};
-    pthread_t thread;
-    int result = thread_start(&thread, "berth-trial", run_trial, &outcome);
-    if (result != 0) {
-        outcome.error = -result;
-        return outcome;
-    }
-    pthread_join(thread, NULL);
-    return outcome;
-}
-
-const struct io_backend *io_select(enum io_choice choice, char *why, size_t why_bytes)
-{
+    BERTH_ASSERT((features_off & ~IO_FEATURES_ALL) == 0);
+    *out = (struct io_selection){.backend = &io_backend_epoll};
     if (choice == IO_CHOOSE_EPOLL) {
-        say(why, why_bytes, "backend epoll: asked for");
-        return &io_backend_epoll;
+        say(out, "backend epoll: asked for");
+        return;
     }
-    struct outcome outcome = try_uring_apart();
-    if (outcome.failure == NULL) {
-        struct utsname name;
-        say(why, why_bytes,
-            "backend uring: kernel %s passed the self-test (deferred task work, buffer ring, "
-            "multishot receive, cancel, wake)",
-            uname(&name) == 0 ? name.release : "?");
-        return &io_backend_uring;
+    uint32_t needed = features_off & IO_FEATURES_NEEDED;
+    if (needed != 0) {
+        refuse(out, choice, io_feature_name(needed & -needed), TURNED_OFF);
+        return;
     }
-    char text[64];
-    const char *reason =
-        outcome.error == 0 ? "wrong result" : strerror_r(-outcome.error, text, sizeof text);
-    bool automatic = choice == IO_CHOOSE_AUTO;
-    say(why, why_bytes, "backend %s: %s: %s", automatic ? "epoll" : "uring", outcome.failure,
-        reason);
-    return automatic ? &io_backend_epoll : NULL;
+    struct search search = {.off = 0};
+    give_up(&search, features_off, TURNED_OFF);
+    if (!find_features(&search)) {
+        refuse(out, choice, search.trial.failure, search.trial.error);
+        return;
+    }
+    struct utsname name;
+    out->backend = &io_backend_uring;
+    out->features_off = search.off;
+    say(out, "backend uring: kernel %s passed the self-test (",
+        uname(&name) == 0 ? name.release : "?");
+    say_features(out, &search);
+    say(out, ")");
+}
+
+void io_select_for(enum io_choice choice, uint32_t workers, uint32_t receive_count,
+                   struct io_selection *out)
+{
+    if (out->backend != &io_backend_uring) {
+        return;
+    }
+    struct trial_result result = {.features_off = out->features_off};
+    trial_rings(workers, receive_count, &result);
+    if (result.failure != NULL) {
+        refuse(out, choice, result.failure, result.error);
+        say(out, " (a ring for each of %u workers)", workers);
+    }
 }

@@ -1,7 +1,8 @@
 /* The io_uring backend.
  *
  * One ring per io. Sockets are plain descriptors. A receive is one multishot operation that goes on
- * until it ends, with buffers chosen by the kernel from one ring that all sockets share, so an idle
+ * until it ends (on a kernel without, one operation for each piece; its caller starts the next, by
+ * law 9), with buffers chosen by the kernel from one ring that all sockets share, so an idle
  * connection holds none. A send is one SEND, or one SENDMSG for several spans. Shutting down,
  * closing and naming are plain system calls.
  *
@@ -20,6 +21,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -28,6 +30,10 @@
 #define CANCELLING_RECEIVE 0x01u /* or the connect: they never overlap */
 #define CANCELLING_SEND    0x02u
 
+/* How long an open waits for memory: 200 ms. */
+#define OPEN_TRIES    40
+#define OPEN_PAUSE_NS 5000000
+
 static struct uring *uring_of(struct io *io)
 {
     return (struct uring *)io;
@@ -35,15 +41,29 @@ static struct uring *uring_of(struct io *io)
 
 /* ------------------------------------------------------------------------------ open and close */
 
+/* The kernel takes rings apart some 40 ms after their close, and counts their memory until then: of
+ * a self-test, or of a server before this one. */
+static int open_patiently(struct uring *u)
+{
+    struct uring_fault fault;
+    int result = uring_queue_open(u, &fault);
+    for (uint32_t i = 0; i < OPEN_TRIES && result == -ENOMEM; i++) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = OPEN_PAUSE_NS}, NULL);
+        result = uring_queue_open(u, &fault);
+    }
+    return result;
+}
+
 static int ring_open(struct io *io)
 {
     struct uring *u = uring_of(io);
-    const char *step;
-    int result = uring_queue_open(u, &step);
+    int result = open_patiently(u);
     if (result < 0) {
         return result;
     }
     atomic_init(&u->wake_asked, false);
+    bool multishot = (io->config.features_off & IO_FEATURE_MULTISHOT_RECEIVE) == 0;
+    u->receive_once = multishot ? 0 : SOCK_ONCE;
     for (uint32_t i = 0; i < io->config.listeners_count; i++) {
         /* Accepted sockets inherit it: a system call less for each. Ours have it already; this is
          * for one that another program handed over. */
@@ -63,19 +83,30 @@ static void ring_close(struct io *io)
     uring_queue_close(uring_of(io));
 }
 
-const char *uring_failing_step(const struct io_config *config)
+int uring_open_many(const struct io_config *config, uint32_t count, struct uring_fault *fault)
 {
-    const char *step = "";
-    struct uring *u = calloc(1, sizeof *u);
-    if (u == NULL) {
-        return "memory for a ring";
+    struct uring *all = calloc(count, sizeof *all);
+    if (all == NULL) {
+        *fault = (struct uring_fault){.step = "memory for rings"};
+        return -ENOMEM;
     }
-    u->io.config = *config;
-    if (uring_queue_open(u, &step) == 0) {
-        uring_queue_close(u);
+    int result = 0;
+    uint32_t opened = 0;
+    while (opened < count && result == 0) {
+        all[opened].io.config = *config;
+        result = uring_queue_open(&all[opened], fault);
+        opened += result == 0 ? 1 : 0;
     }
-    free(u);
-    return step;
+    while (opened > 0) {
+        uring_queue_close(&all[--opened]);
+    }
+    free(all);
+    return result;
+}
+
+int uring_ring_fd_error(const struct io *io)
+{
+    return ((const struct uring *)io)->ring_fd_error;
 }
 
 /* -------------------------------------------------------------------------------------- starts */
@@ -111,10 +142,11 @@ static int start_connect(struct io *io, const struct berth_address *remote,
 
 static void start_receive(struct io *io, uint32_t sock)
 {
+    struct uring *u = uring_of(io);
     struct io_sock *s = &io->socks[sock];
     s->backend_flags &= (uint8_t)~CANCELLING_RECEIVE;
-    struct io_uring_sqe *sqe = uring_sqe(uring_of(io));
-    if ((s->flags & SOCK_ONCE) != 0) {
+    struct io_uring_sqe *sqe = uring_sqe(u);
+    if (((s->flags | u->receive_once) & SOCK_ONCE) != 0) {
         io_uring_prep_recv(sqe, s->fd, NULL, io->config.receive_bytes, 0);
     } else {
         io_uring_prep_recv_multishot(sqe, s->fd, NULL, 0, 0); /* Linux 6.0 */

@@ -1,5 +1,5 @@
 /* What the files of the io_uring backend share: the ring, its queues, and the codes by which a
- * kernel event is matched with what started it. Only uring*.c and select.c include this.
+ * kernel event is matched with what started it. Only uring*.c and trial.c include this.
  */
 #ifndef BERTH_IO_URING_H
 #define BERTH_IO_URING_H
@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "io/backend.h"
+#include "io/feature.h"
 
 /* Operations that one turn hands over at once. A turn that starts more submits in between, which
  * costs one more system call per this many operations; each place costs 64 bytes of the kernel. */
@@ -67,6 +68,8 @@ struct uring_record {
 struct uring {
     struct io io;
     struct io_uring ring;
+    uint8_t receive_once; /* SOCK_ONCE where no receive is a multishot, else 0 */
+    int ring_fd_error;    /* why the ring's descriptor could not be registered, or 0 */
 
     /* The buffer ring: buffers given back, of which the last few are not yet published. */
     struct io_uring_buf_ring *buffers;
@@ -103,9 +106,15 @@ struct uring {
 
 /* --- the queue (uring_queue.c) */
 
-/* Makes the ring, the buffer ring and the eventfd, or nothing; 0, or a negative errno and the name
- * of the step that failed. */
-int uring_queue_open(struct uring *u, const char **step);
+/* The step at which an open failed, and the features without which it may succeed. */
+struct uring_fault {
+    const char *step;
+    uint32_t suspects;
+};
+
+/* Makes the ring, the buffer ring and the eventfd, or nothing; 0, or a negative errno and where it
+ * came from. */
+int uring_queue_open(struct uring *u, struct uring_fault *fault);
 /* Ends what is in flight for the ring itself, then the ring. */
 void uring_queue_close(struct uring *u);
 
@@ -127,8 +136,11 @@ void uring_enter(struct uring *u, uint64_t deadline_ns);
 
 /* --- the backend (uring.c) */
 
-/* Opens a ring again after io_open has failed, to name the step. "" if it works this time. */
-const char *uring_failing_step(const struct io_config *config);
+/* Opens `count` rings and closes them again, to see whether so many can be had, and if not, why:
+ * 0, or the first one's negative errno and where it came from. */
+int uring_open_many(const struct io_config *config, uint32_t count, struct uring_fault *fault);
+/* Why the ring's descriptor could not be registered: a negative errno, or 0. */
+int uring_ring_fd_error(const struct io *io);
 
 /* --- accepts (uring_accept.c) */
 

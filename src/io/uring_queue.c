@@ -40,55 +40,76 @@
 #define CLOSE_TRIES   100
 #define CLOSE_WAIT_NS 10000000
 
-/* Linux 6.0: SINGLE_ISSUER; 6.1: DEFER_TASKRUN, without which io_uring is slower than epoll; 5.18:
- * SUBMIT_ALL. An older kernel refuses the flags with EINVAL. */
-#define SETUP_FLAGS                                                                                \
-    (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL |           \
-     IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP)
-/* No event is lost on overflow; wait with a timeout; arguments are read at submission. */
+/* No event is lost on overflow; wait with a timeout; arguments are read at submission. A kernel
+ * with a buffer ring has all three. */
 #define FEATURES (IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_SUBMIT_STABLE)
 
 /* Notes the step at which an open failed; returns `result`. */
-static int failed(const char **step, const char *name, int result)
+static int failed(struct uring_fault *fault, const char *step, int result)
 {
-    *step = name;
+    *fault = (struct uring_fault){.step = step};
     return result;
 }
 
 /* ------------------------------------------------------------------------------ open and close */
 
-static int open_ring(struct uring *u, const char **step)
+/* What an older kernel refuses with EINVAL, as it knows no such flag. */
+#define SETUP_FEATURES (IO_FEATURE_SUBMIT_ALL | IO_FEATURE_SINGLE_ISSUER | IO_FEATURE_DEFER_TASKRUN)
+
+static uint32_t setup_flags(uint32_t off)
 {
-    struct io_uring_params params = {.flags = SETUP_FLAGS, .cq_entries = URING_CQ_ENTRIES};
+    uint32_t flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+    flags |= (off & IO_FEATURE_SUBMIT_ALL) == 0 ? IORING_SETUP_SUBMIT_ALL : 0;
+    flags |= (off & IO_FEATURE_SINGLE_ISSUER) == 0 ? IORING_SETUP_SINGLE_ISSUER : 0;
+    if ((off & (IO_FEATURE_SINGLE_ISSUER | IO_FEATURE_DEFER_TASKRUN)) == 0) {
+        return flags | IORING_SETUP_DEFER_TASKRUN; /* for a single issuer only */
+    }
+    /* The next best, Linux 5.19: the kernel does its part whenever the worker makes a system call,
+     * and does not interrupt it for that. */
+    return flags | IORING_SETUP_COOP_TASKRUN;
+}
+
+static int open_ring(struct uring *u, struct uring_fault *fault)
+{
+    uint32_t off = u->io.config.features_off;
+    if ((off & IO_FEATURES_NEEDED) != 0) {
+        return failed(fault, "features that are off", -EOPNOTSUPP);
+    }
+    struct io_uring_params params = {.flags = setup_flags(off), .cq_entries = URING_CQ_ENTRIES};
     int result = io_uring_queue_init_params(URING_SQ_ENTRIES, &u->ring, &params);
     if (result < 0) {
-        return failed(step, "io_uring_setup", result);
+        (void)failed(fault, "io_uring_setup", result);
+        fault->suspects = result == -EINVAL ? SETUP_FEATURES : 0;
+        return result;
     }
     if ((params.features & FEATURES) != FEATURES) {
         io_uring_queue_exit(&u->ring);
-        return failed(step, "io_uring_setup: features", -EOPNOTSUPP);
+        return failed(fault, "io_uring_setup: features", -EOPNOTSUPP);
     }
     /* Spares the kernel a look into the descriptor table at each enter. A thread may have 16 of
      * these; one that has more rings goes without. */
-    (void)io_uring_register_ring_fd(&u->ring);
+    if ((off & IO_FEATURE_RING_FD) == 0) {
+        int registered = io_uring_register_ring_fd(&u->ring); /* Linux 5.18 */
+        u->ring_fd_error = registered < 0 ? registered : 0;
+    }
     return 0;
 }
 
-static int open_buffers(struct uring *u, const char **step)
+static int open_buffers(struct uring *u, struct uring_fault *fault)
 {
     const struct io_config *config = &u->io.config;
     u->buffers_bytes = config->receive_count * sizeof(struct io_uring_buf);
     u->buffers_mask = io_uring_buf_ring_mask(config->receive_count);
     u->buffers = memory_reserve(u->buffers_bytes); /* the kernel wants whole pages */
     if (u->buffers == NULL) {
-        return failed(step, "memory for the buffer ring", -ENOMEM);
+        return failed(fault, "memory for the buffer ring", -ENOMEM);
     }
     struct io_uring_buf_reg reg = {.ring_addr = (uintptr_t)u->buffers,
                                    .ring_entries = config->receive_count};
     int result = io_uring_register_buf_ring(&u->ring, &reg, 0); /* Linux 5.19 */
     if (result < 0) {
         memory_release(u->buffers, u->buffers_bytes);
-        return failed(step, "io_uring_register: buffer ring", result);
+        return failed(fault, "io_uring_register: buffer ring", result);
     }
     io_uring_buf_ring_init(u->buffers);
     for (uint32_t i = 0; i < config->receive_count; i++) {
@@ -103,7 +124,7 @@ static void close_buffers(struct uring *u)
     memory_release(u->buffers, u->buffers_bytes);
 }
 
-static int open_memory(struct uring *u, const char **step)
+static int open_memory(struct uring *u, struct uring_fault *fault)
 {
     u->spill_max = u->io.config.socks_max * SPILL_PER_SOCK + SPILL_FIXED;
     u->spill_bytes = (size_t)u->spill_max * sizeof *u->spill;
@@ -111,7 +132,7 @@ static int open_memory(struct uring *u, const char **step)
     u->records = calloc(URING_RECORDS, sizeof *u->records);
     u->names = calloc(URING_NAMES, sizeof *u->names);
     if (u->spill == NULL || u->records == NULL || u->names == NULL) {
-        return failed(step, "memory for the ring's queues", -ENOMEM);
+        return failed(fault, "memory for the ring's queues", -ENOMEM);
     }
     return 0;
 }
@@ -123,27 +144,27 @@ static void close_memory(struct uring *u)
     free(u->names);
 }
 
-int uring_queue_open(struct uring *u, const char **step)
+int uring_queue_open(struct uring *u, struct uring_fault *fault)
 {
     if (u->io.config.socks_max > (UINT32_MAX - SPILL_FIXED) / SPILL_PER_SOCK) {
-        return failed(step, "memory for the ring's queues", -ENOMEM);
+        return failed(fault, "memory for the ring's queues", -ENOMEM);
     }
-    int result = open_memory(u, step);
+    int result = open_memory(u, fault);
     if (result < 0) {
         goto no_memory;
     }
-    result = open_ring(u, step);
+    result = open_ring(u, fault);
     if (result < 0) {
         goto no_memory;
     }
-    result = open_buffers(u, step);
+    result = open_buffers(u, fault);
     if (result < 0) {
         goto no_buffers;
     }
     /* It blocks: the ring waits on it by poll, and would give up on one that does not. */
     u->wake_fd = eventfd(0, EFD_CLOEXEC);
     if (u->wake_fd < 0) {
-        result = failed(step, "eventfd", -errno);
+        result = failed(fault, "eventfd", -errno);
         goto no_eventfd;
     }
     return 0;

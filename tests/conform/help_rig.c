@@ -34,6 +34,7 @@
 #define LARGE_BLOCK_BYTES ((size_t)64 << 20)
 
 const struct io_backend *rig_backend;
+uint32_t rig_features_off;
 uint64_t rig_seed;
 bool rig_in_child;
 
@@ -119,6 +120,7 @@ static int open_io(struct rig *rig, uint32_t i)
         .receive_base = rig->buffers[i],
         .receive_bytes = setup->receive_bytes,
         .receive_count = setup->receive_count,
+        .features_off = rig_features_off,
     };
     return io_open(rig_backend, &config, &rig->ios[i]);
 }

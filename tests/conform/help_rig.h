@@ -99,7 +99,8 @@ struct rig {
 /* ----------------------------------------------------------------------- the backend under test */
 
 extern const struct io_backend *rig_backend;
-extern uint64_t rig_seed; /* of the simulation; 0 is the kind world, others are swarms */
+extern uint32_t rig_features_off; /* of uring: what its ios do without */
+extern uint64_t rig_seed;         /* of the simulation; 0 is the kind world, others are swarms */
 extern bool rig_in_child; /* a death test's child: failing exits, and does not return to cmocka */
 bool rig_simulated(void);
 bool rig_opens(void); /* whether the backend works on this system at all */
