@@ -88,9 +88,9 @@ def run(program, *options, seconds=peer.PATIENCE):
 
 
 class Berthd:
-    """A running berthd."""
+    """A running berthd. `prepare` makes what its process does before it becomes berthd."""
 
-    def __init__(self, options, limits, stdin=subprocess.DEVNULL):
+    def __init__(self, options, limits, stdin=subprocess.DEVNULL, prepare=in_child):
         options = [str(option) for option in options]
         if "--listen" not in options:
             options += ["--listen", "127.0.0.1:0"]
@@ -99,7 +99,7 @@ class Berthd:
         self.news = threading.Condition()
         self.process = subprocess.Popen(
             [BIN / "berthd", *options], stdin=stdin, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, preexec_fn=in_child(limits),
+            stderr=subprocess.STDOUT, text=True, preexec_fn=prepare(limits),
         )
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()

@@ -1,0 +1,99 @@
+# What Berth must survive, each fault by its number (docs/FAULTS.md):
+# tests/faults/test_f<number>_<what>.py becomes  faults.f<number>_<what>.epoll  and  .uring,  and, if
+# it calls scale(), a second time with the large counts, label full:  faults.f07_slow_full.epoll.
+# tests/faults/test_f<number>_<what>.c does both backends by itself.
+if(E2E_NO_PYTEST OR NOT TARGET berthd OR NOT TARGET berthload)
+  return()
+endif()
+
+set(FAULTS_WITHOUT_BACKEND)
+set(FAULTS_SERIAL) # measured in time, or large
+
+# Limits in seconds, where the ordinary one is too little; of full forms, where five minutes are.
+set(FAULTS_FULL_SECONDS 300)
+
+function(berth_fault_test name source backend full)
+  get_filename_component(noun ${source} NAME_WE)
+  string(REPLACE "test_" "" noun ${noun})
+  set(key SECONDS_${noun})
+  set(seconds ${TEST_SECONDS})
+  set(environment BERTH_BIN=${CMAKE_BINARY_DIR}/bin BERTH_BACKENDS=${backend}
+    BERTH_SANITIZE=${BERTH_SANITIZE})
+  if(full)
+    set(key FULL_SECONDS_${noun})
+    set(seconds ${FAULTS_FULL_SECONDS})
+    list(APPEND environment BERTH_FULL=1)
+  endif()
+  if(DEFINED FAULTS_${key})
+    set(seconds ${FAULTS_${key}})
+  endif()
+  set(patience ${seconds}) # for one event, as in e2e.cmake
+  if(patience GREATER 60)
+    set(patience 60)
+  endif()
+  if(source MATCHES "\\.py$")
+    add_test(NAME ${name} COMMAND ${BERTH_PYTHON} -B -m pytest -q -p no:cacheprovider ${source})
+  else()
+    add_test(NAME ${name} COMMAND faults_${noun})
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${seconds} SKIP_RETURN_CODE 77 LABELS faults
+    ENVIRONMENT "${environment};BERTH_TEST_SECONDS=${patience}")
+  if(full)
+    set_property(TEST ${name} APPEND PROPERTY LABELS full)
+  else()
+    set_property(TEST ${name} PROPERTY ENVIRONMENT_MODIFICATION "BERTH_FULL=unset:")
+  endif()
+  if(full OR noun IN_LIST FAULTS_SERIAL)
+    set_property(TEST ${name} PROPERTY RUN_SERIAL ON)
+    set_property(TEST ${name} APPEND PROPERTY LABELS serial)
+  endif()
+endfunction()
+
+function(berth_fault_forms source backend)
+  get_filename_component(noun ${source} NAME_WE)
+  string(REPLACE "test_" "" noun ${noun})
+  set(end)
+  if(backend)
+    set(end .${backend})
+  endif()
+  berth_fault_test(faults.${noun}${end} ${source} "${backend}" OFF)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
+  file(STRINGS ${source} scales REGEX "[^a-z_]scale\\(")
+  if(scales)
+    berth_fault_test(faults.${noun}_full${end} ${source} "${backend}" ON)
+  endif()
+endfunction()
+
+file(GLOB FAULTS_TESTS CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/test_f*.py)
+foreach(source IN LISTS FAULTS_TESTS)
+  get_filename_component(noun ${source} NAME_WE)
+  string(REPLACE "test_" "" noun ${noun})
+  if(noun IN_LIST FAULTS_WITHOUT_BACKEND)
+    berth_fault_forms(${source} "")
+  else()
+    berth_fault_forms(${source} epoll)
+    berth_fault_forms(${source} uring)
+  endif()
+endforeach()
+
+file(GLOB FAULTS_PROGRAMS CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/test_f*.c)
+foreach(source IN LISTS FAULTS_PROGRAMS)
+  get_filename_component(noun ${source} NAME_WE)
+  string(REPLACE "test_" "" noun ${noun})
+  add_executable(faults_${noun} ${source} unit/help_server.c)
+  target_link_libraries(faults_${noun} PRIVATE berth PkgConfig::CMOCKA)
+  target_include_directories(faults_${noun} PRIVATE ${PROJECT_SOURCE_DIR}/src
+    ${PROJECT_SOURCE_DIR}/tests)
+  target_compile_options(faults_${noun} PRIVATE -std=gnu17 -D_GNU_SOURCE)
+  berth_fault_forms(${source} "")
+endforeach()
+
+# Where every test of the folder tests/ may leave rows for docs/FAULTS.md, and its name for them.
+function(berth_fault_rows)
+  get_property(names DIRECTORY PROPERTY TESTS)
+  foreach(name IN LISTS names)
+    set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT_MODIFICATION
+      "BERTH_FAULTS_DIR=set:${CMAKE_BINARY_DIR}/faults" "BERTH_FAULTS_TEST=set:${name}")
+  endforeach()
+endfunction()
+cmake_language(DEFER CALL berth_fault_rows)
