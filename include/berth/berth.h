@@ -215,8 +215,10 @@ struct berth_config {
      * life: it ends connections on which they broke the promise. */
     uint32_t send_idle_timeout_ms;
 
-    /* Bytes wait to be sent and the peer's system takes none of them. Default 30,000: a reader that
-     * stands still for so long costs queue memory, and rarely comes back. */
+    /* Bytes wait to be sent and the peer's system takes none of them, be it that they are queued
+     * here or that it does not acknowledge what was sent: a peer that vanished is found by this.
+     * Default 30,000: a reader that stands still for so long costs queue memory, and rarely comes
+     * back. */
     uint32_t send_progress_timeout_ms;
 
     /* While a connection closes, the peer has this long to take some of what is queued (each time

@@ -90,6 +90,7 @@ int worker_open(struct worker *worker)
         .receive_base = worker->receive_base,
         .receive_bytes = server->config.receive_bytes,
         .receive_count = server->config.receive_buffers,
+        .send_timeout_ms = server->config.send_progress_timeout_ms,
     };
     int result = io_open(server->backend, &config, &worker->io);
     if (result < 0) {

@@ -7,10 +7,14 @@ if(E2E_NO_PYTEST OR NOT TARGET berthd OR NOT TARGET berthload)
 endif()
 
 set(FAULTS_WITHOUT_BACKEND)
-set(FAULTS_SERIAL) # measured in time, or large
+# Measured in time, or large.
+set(FAULTS_SERIAL
+  f02_vanished_reader
+)
 
 # Limits in seconds, where the ordinary one is too little; of full forms, where five minutes are.
 set(FAULTS_FULL_SECONDS 300)
+set(FAULTS_SECONDS_f02_vanished_reader 15) # what is pulled is waited for
 
 function(berth_fault_test name source backend full)
   get_filename_component(noun ${source} NAME_WE)
