@@ -9,6 +9,7 @@ endif()
 set(FAULTS_WITHOUT_BACKEND)
 # Measured in time, or large.
 set(FAULTS_SERIAL
+  f01_half_open
   f02_vanished_reader
 )
 
