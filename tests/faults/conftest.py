@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -45,7 +45,7 @@ load_e2e()
 
 import peer  # noqa: E402
 from e2e_conftest import *  # noqa: E402, F401, F403  (pytest's hooks among it)
-from e2e_conftest import Berthd, in_child  # noqa: E402
+from e2e_conftest import BIN, SANITIZED, Berthd, in_child  # noqa: E402
 
 FULL = os.environ.get("BERTH_FULL") == "1"
 PINGS, BATCH = 1000, 250
@@ -165,6 +165,20 @@ class Server(Berthd):
             self.process.kill()
         self.process.wait()
         print(self.said()[-4000:])
+
+
+@contextmanager
+def preloaded(name, **environment):
+    """Programs that are started inside have preload/<name>.c in front of the C library."""
+    before = dict(os.environ)
+    os.environ.update(environment, LD_PRELOAD=str(BIN / "preload" / f"{name}.so"))
+    if SANITIZED:  # its library need not be the first
+        os.environ["ASAN_OPTIONS"] = "verify_asan_link_order=0"
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @pytest.fixture

@@ -11,11 +11,17 @@ set(FAULTS_WITHOUT_BACKEND)
 set(FAULTS_SERIAL
   f01_half_open
   f02_vanished_reader
+  f10_descriptors
+  f18_broken_send
+  f21_clocks
+  f22_frozen
 )
 
 # Limits in seconds, where the ordinary one is too little; of full forms, where five minutes are.
 set(FAULTS_FULL_SECONDS 300)
 set(FAULTS_SECONDS_f02_vanished_reader 15) # what is pulled is waited for
+set(FAULTS_SECONDS_f18_broken_send 15)
+set(FAULTS_SECONDS_f21_clocks 10)
 
 function(berth_fault_test name source backend full)
   get_filename_component(noun ${source} NAME_WE)
@@ -91,6 +97,19 @@ foreach(source IN LISTS FAULTS_PROGRAMS)
     ${PROJECT_SOURCE_DIR}/tests)
   target_compile_options(faults_${noun} PRIVATE -std=gnu17 -D_GNU_SOURCE)
   berth_fault_forms(${source} "")
+endforeach()
+
+# What a test puts between a program and the C library (LD_PRELOAD): preload/<what>.c becomes
+# bin/preload/<what>.so
+file(GLOB FAULTS_PRELOADS CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/preload/*.c)
+foreach(source IN LISTS FAULTS_PRELOADS)
+  get_filename_component(noun ${source} NAME_WE)
+  add_library(faults_${noun} MODULE ${source})
+  target_link_libraries(faults_${noun} PRIVATE ${CMAKE_DL_LIBS})
+  target_compile_options(faults_${noun} PRIVATE -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Wconversion
+    -Wshadow -Werror)
+  set_target_properties(faults_${noun} PROPERTIES PREFIX "" OUTPUT_NAME ${noun}
+    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin/preload)
 endforeach()
 
 # Where every test of the folder tests/ may leave rows for docs/FAULTS.md, and its name for them.

@@ -98,10 +98,25 @@ class Network:
     def at_client(self):
         return inside(self.client)
 
+    def set(self, name, value):
+        """A setting of the server's system, by its place under /proc/sys."""
+        with self.at_server(), open(f"/proc/sys/{name}", "w", encoding="ascii") as file:
+            file.write(f"{value}\n")
+
     def cable(self, plugged):
         """What is sent while it is not goes nowhere, and nobody is told."""
         with self.at_client():
             command("ip", "link", "set", "cable", "up" if plugged else "down")
+
+
+def counters(network):
+    """What the server's system counts, TcpExt and the rest, by name."""
+    with network.at_server(), open("/proc/thread-self/net/netstat", encoding="ascii") as file:
+        lines = file.read().splitlines()
+    found = {}
+    for names, numbers in zip(lines[::2], lines[1::2]):
+        found.update(zip(names.split()[1:], map(int, numbers.split()[1:])))
+    return found
 
 
 class Alone(Network):
