@@ -10,11 +10,11 @@ import time
 
 import pytest
 
-from conftest import SANITIZED, in_child, preloaded, run
+from conftest import in_child, preloaded, run
 from peer import readable
 
 FIRST, MESSAGE, IDLE, DELAY = 300, 400, 500, 100  # ms
-LATE_MS_MAX = 300 if SANITIZED else 100  # of a busy machine; a clock that jumps would be a day
+LATE_MS_MAX = 1000  # of a busy machine; a clock that jumps would be a day
 DEADLINES = ("--first-message-timeout", FIRST, "--message-timeout", MESSAGE,
              "--receive-idle-timeout", IDLE, "--delay", DELAY)
 
@@ -71,8 +71,7 @@ def hold_to_deadlines(server):
     begin = time.monotonic()
     asks.ask(b"hello")
     late.append(late_ms(begin, time.monotonic(), DELAY))
-    begin = time.monotonic()
-    late.append(wait_for_end(asks, begin, IDLE))
+    late.append(wait_for_end(asks, begin + DELAY / 1000, IDLE))
 
     slow = server.connect()
     slow.ask(b"hello")
