@@ -30,7 +30,8 @@
  *     until their deadline.
  *  6  A handle may be used on any thread while the server object lives: a stale one gives an error
  *     value, never undefined behaviour. To release or answer a kept message, and to close, cannot
- *     fail for lack of anything; only new payloads can (BERTH_E_WOULD_EXCEED).
+ *     fail for lack of anything; only new payloads can (BERTH_E_WOULD_EXCEED). In a child of fork
+ *     every handle is stale: workers stay with their process, and descriptors close on exec.
  *  7  Every wait has a deadline and every buffer a limit; both are in the configuration, with
  *     units in their names. A worker that was held up looks at what has come before it ends
  *     anybody for being late.

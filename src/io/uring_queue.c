@@ -71,6 +71,8 @@ static int open_ring(struct uring *u, const char **step)
     /* Spares the kernel a look into the descriptor table at each enter. A thread may have 16 of
      * these; one that has more rings goes without. */
     (void)io_uring_register_ring_fd(&u->ring);
+    /* The queues are shared with the kernel, and would be with a child of fork. */
+    (void)io_uring_ring_dontfork(&u->ring);
     return 0;
 }
 
