@@ -22,6 +22,7 @@ set(FAULTS_FULL_SECONDS 300)
 set(FAULTS_SECONDS_f02_vanished_reader 15) # what is pulled is waited for
 set(FAULTS_SECONDS_f18_broken_send 15)
 set(FAULTS_SECONDS_f21_clocks 10)
+set(FAULTS_FULL_SECONDS_f23_stale_handles 1200) # a million connections on each backend
 
 function(berth_fault_test name source backend full)
   get_filename_component(noun ${source} NAME_WE)
@@ -69,7 +70,7 @@ function(berth_fault_forms source backend)
   endif()
   berth_fault_test(faults.${noun}${end} ${source} "${backend}" OFF)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
-  file(STRINGS ${source} scales REGEX "[^a-z_]scale\\(")
+  file(STRINGS ${source} scales REGEX "[^a-z_]scale\\(|BERTH_FULL")
   if(scales)
     berth_fault_test(faults.${noun}_full${end} ${source} "${backend}" ON)
   endif()
