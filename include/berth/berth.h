@@ -30,7 +30,8 @@
  *     until their deadline.
  *  6  A handle may be used on any thread while the server object lives: a stale one gives an error
  *     value, never undefined behaviour. To release or answer a kept message, and to close, cannot
- *     fail for lack of anything; only new payloads can (BERTH_E_WOULD_EXCEED).
+ *     fail for lack of anything; only new payloads can (BERTH_E_WOULD_EXCEED). In a child of fork
+ *     every handle is stale: workers stay with their process, and descriptors close on exec.
  *  7  Every wait has a deadline and every buffer a limit; both are in the configuration, with
  *     units in their names. A worker that was held up looks at what has come before it ends
  *     anybody for being late.
@@ -215,8 +216,10 @@ struct berth_config {
      * life: it ends connections on which they broke the promise. */
     uint32_t send_idle_timeout_ms;
 
-    /* Bytes wait to be sent and the peer's system takes none of them. Default 30,000: a reader that
-     * stands still for so long costs queue memory, and rarely comes back. */
+    /* Bytes wait to be sent and the peer's system takes none of them, be it that they are queued
+     * here or that it does not acknowledge what was sent: a peer that vanished is found by this.
+     * Default 30,000: a reader that stands still for so long costs queue memory, and rarely comes
+     * back. */
     uint32_t send_progress_timeout_ms;
 
     /* While a connection closes, the peer has this long to take some of what is queued (each time

@@ -10,4 +10,7 @@ void *memory_reserve(size_t bytes);
 /* Gives back what memory_reserve gave; NULL is allowed. */
 void memory_release(void *at, size_t bytes);
 
+/* From now on a child of fork finds zeros there. `at` and `bytes` as they were reserved. */
+void memory_wipe_on_fork(void *at, size_t bytes);
+
 #endif

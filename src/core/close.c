@@ -105,11 +105,17 @@ void close_failed(struct berth_conn *conn, int32_t result)
         return;
     }
     bool reset = result == -ECONNRESET || result == -EPIPE;
+    /* The system sent again and again what the peer did not acknowledge, for as long as it may; the
+     * last two say what it heard meanwhile. */
+    bool stalled = result == -ETIMEDOUT || result == -EHOSTUNREACH || result == -ENETUNREACH;
     if (reset && conn->reason == 0) {
         STAT_ADD(conn->worker, resets, 1);
     }
     conn->flags |= CF_INPUT_ENDED | CF_GONE;
-    close_now(conn, reset ? BERTH_REASON_RESET : BERTH_REASON_SYSTEM, -result, !reset);
+    enum berth_reason reason = reset     ? BERTH_REASON_RESET
+                               : stalled ? BERTH_REASON_SEND_STALLED
+                                         : BERTH_REASON_SYSTEM;
+    close_now(conn, reason, -result, !reset);
 }
 
 /* The connection is closed for what the peer did: who that was is kept for on_close. */

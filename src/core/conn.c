@@ -157,7 +157,8 @@ struct worker *conn_worker_of_handle(struct berth_server *server, berth_handle h
 {
     uint64_t worker = handle >> HANDLE_WORKER_SHIFT;
     *slot = (uint32_t)(handle >> HANDLE_SLOT_SHIFT) & SLOTS_MAX;
-    if (worker == 0 || worker > server->config.workers || *slot >= server->layout.slots) {
+    if (worker == 0 || worker > server->config.workers || *slot >= server->layout.slots ||
+        !server_is_here(server)) {
         return NULL;
     }
     return &server->workers[worker - 1];

@@ -354,6 +354,7 @@ struct berth_server {
     _Atomic(struct berth_group *) groups[GROUP_BUCKETS]; /* by name: group.c */
 
     struct worker *workers; /* config.workers of them */
+    bool *here;             /* true once they are started; a child of fork finds false */
     struct post post;
     struct speaker *speakers;
     pthread_mutex_t lock;     /* of speakers, framings, groups and listening */
@@ -391,6 +392,13 @@ int server_check_protocol(const struct berth_server *server, const struct berth_
 const struct speaker *speaker_of(struct berth_server *server,
                                  const struct berth_protocol *protocol);
 void server_log(struct berth_server *server, uint64_t now_ns, const char *format, ...);
+
+/* Whether this is the process of the workers. A child of fork has a copy of everything but them,
+ * and shares their descriptors. O(1), no system call. */
+static inline bool server_is_here(const struct berth_server *server)
+{
+    return *server->here || server->state == SERVER_CREATED;
+}
 
 /* worker.c */
 int worker_create(struct worker *worker, struct berth_server *server, uint32_t index);

@@ -13,6 +13,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "core/core.h"
 #include "io/select.h"
 
@@ -108,6 +109,16 @@ static int create_workers(struct berth_server *server, struct berth_error *error
     return BERTH_OK;
 }
 
+static int reserve_here(struct berth_server *server, struct berth_error *error)
+{
+    server->here = memory_reserve(sizeof *server->here);
+    if (server->here == NULL) {
+        return error_set(error, BERTH_E_MEMORY, 0, NULL, "no memory for the server");
+    }
+    memory_wipe_on_fork(server->here, sizeof *server->here);
+    return BERTH_OK;
+}
+
 int server_create_in(struct berth_server **out, const struct berth_config *config,
                      const struct io_backend *backend, void *world, struct berth_error *error)
 {
@@ -128,12 +139,14 @@ int server_create_in(struct berth_server **out, const struct berth_config *confi
                            (unsigned long long)server->config.post_bytes);
     }
     if (result == BERTH_OK) {
-        result = create_workers(server, error);
+        result = reserve_here(server, error);
+        result = result == BERTH_OK ? create_workers(server, error) : result;
         if (result != BERTH_OK) {
             post_destroy(&server->post);
         }
     }
     if (result != BERTH_OK) {
+        memory_release(server->here, sizeof *server->here);
         free(server);
         return result;
     }
@@ -288,6 +301,7 @@ int berth_server_start(struct berth_server *server, struct berth_error *error)
     if (server->state != SERVER_CREATED) {
         return error_set(error, BERTH_E_STATE, 0, NULL, "the server was started before");
     }
+    *server->here = true; /* a program may have become a daemon since create */
     server->state = SERVER_RUNNING;
     server->threads = start_threads(server);
     latch_wait(&server->opened, server->threads, -1);
@@ -303,6 +317,7 @@ int berth_server_start(struct berth_server *server, struct berth_error *error)
 
 int server_start_stepped(struct berth_server *server)
 {
+    *server->here = true;
     server->state = SERVER_RUNNING;
     server->stepped = true;
     for (uint32_t i = 0; i < server->config.workers; i++) {
@@ -374,6 +389,7 @@ void berth_server_destroy(struct berth_server *server)
     latch_fini(&server->ended);
     pthread_mutex_destroy(&server->lock);
     post_destroy(&server->post);
+    memory_release(server->here, sizeof *server->here);
     free(server->workers);
     free(server);
 }

@@ -91,6 +91,7 @@ int worker_open(struct worker *worker)
         .receive_bytes = server->config.receive_bytes,
         .receive_count = server->config.receive_buffers,
         .features_off = server->features_off,
+        .send_timeout_ms = server->config.send_progress_timeout_ms,
     };
     int result = io_open(server->backend, &config, &worker->io);
     if (result < 0) {
@@ -126,7 +127,7 @@ void worker_wake(struct worker *worker)
 {
     atomic_fetch_add(&worker->wakers, 1); /* worker_close waits for us */
     struct io *io = atomic_load(&worker->wake);
-    if (io != NULL) {
+    if (io != NULL && server_is_here(worker->server)) {
         io_wake(io);
     }
     atomic_fetch_sub(&worker->wakers, 1);
@@ -136,7 +137,7 @@ void worker_wake(struct worker *worker)
  * it said so: one of the two sees the other. Only the first of many posts wakes. */
 bool worker_post(struct worker *worker, struct mail *mail)
 {
-    if (!mailbox_put(&worker->mailbox, mail)) {
+    if (!server_is_here(worker->server) || !mailbox_put(&worker->mailbox, mail)) {
         return false;
     }
     if (atomic_load(&worker->sleeps) && atomic_exchange(&worker->sleeps, false)) {
@@ -363,6 +364,7 @@ bool worker_busy(const struct worker *worker)
 bool worker_turn(struct worker *worker, bool wait)
 {
     BERTH_ASSERT(worker->phase != WORKER_ENDED);
+    BERTH_ASSERT(server_is_here(worker->server));
     current_worker = worker;
     uint64_t deadline = worker_busy(worker) || !wait ? 0 : sleep_until(worker);
     uint32_t count = io_reap(worker->io, worker->completions, TURN_COMPLETIONS, deadline);
@@ -391,6 +393,8 @@ bool worker_turn(struct worker *worker, bool wait)
     }
     look_for_quiet(worker, count);
     listening_look(worker);
+    /* A callback may have forked: its child must not send what is the parent's to send. */
+    BERTH_ASSERT(server_is_here(worker->server));
     for (uint32_t left = worker->attend.count; left > 0 && worker->attend.count > 0; left--) {
         close_step(LIST_ENTRY(list_take(&worker->attend), struct berth_conn, attend));
     }

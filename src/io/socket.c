@@ -179,6 +179,13 @@ void socket_prepare(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+void socket_limit(int fd, uint32_t send_timeout_ms)
+{
+    /* Without it the system tries for a quarter of an hour, and a worker whose replies fit into the
+     * socket's buffer has nothing of its own that waits. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &send_timeout_ms, sizeof send_timeout_ms);
+}
+
 void socket_shutdown(struct io *io, uint32_t sock, enum io_shutdown how)
 {
     /* ENOTCONN: the peer has gone already; the next receive or send says so. */

@@ -92,6 +92,8 @@ static int open_ring(struct uring *u, struct uring_fault *fault)
         int registered = io_uring_register_ring_fd(&u->ring); /* Linux 5.18 */
         u->ring_fd_error = registered < 0 ? registered : 0;
     }
+    /* The queues are shared with the kernel, and would be with a child of fork. */
+    (void)io_uring_ring_dontfork(&u->ring);
     return 0;
 }
 

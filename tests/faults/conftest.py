@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -44,10 +45,10 @@ load_e2e()
 
 import peer  # noqa: E402
 from e2e_conftest import *  # noqa: E402, F401, F403  (pytest's hooks among it)
-from e2e_conftest import Berthd, in_child  # noqa: E402
+from e2e_conftest import BIN, SANITIZED, Berthd, in_child  # noqa: E402
 
 FULL = os.environ.get("BERTH_FULL") == "1"
-PINGS = 1000
+PINGS, BATCH = 1000, 250
 LOOK = 0.01  # seconds between two looks at a server that is to come to rest
 
 
@@ -61,16 +62,18 @@ def scale(quick, full):
 class Server(Berthd):
     """A berthd that is held to the oracle. Its console is open, for its counters."""
 
-    def __init__(self, options, limits, framing=peer.SEED, prepare=in_child):
-        super().__init__([*options, "--console"], limits, subprocess.PIPE, prepare)
-        self.framing = framing
+    def __init__(self, options, limits, framing=peer.SEED, prepare=in_child, network=None):
+        self.framing, self.network = framing, network
+        with network.at_server() if network else nullcontext():
+            super().__init__([*options, "--console"], limits, subprocess.PIPE, prepare)
         self.killed = False
         self.wait_for("^commands: ")  # every worker serves
         self.held = self.descriptors()
         self.most = int(dict(zip(options, options[1:])).get("--max-connections", 3000))
 
     def connect(self, which=0, host=None, **options):
-        return super().connect(which, host, **{"framing": self.framing, **options})
+        with self.network.at_client() if self.network else nullcontext():
+            return super().connect(which, host, **{"framing": self.framing, **options})
 
     def descriptors(self):
         """What it has open, by kind: those of a kind are alike, whatever their numbers."""
@@ -140,8 +143,8 @@ class Server(Berthd):
         with self.connect().sock as sock:
             client = self.clients.pop()
             ping = bytes(self.framing.size) if isinstance(self.framing, peer.Fixed) else b"ping"
-            for _ in range(PINGS):
-                client.ask(ping)
+            for _ in range(PINGS // BATCH):
+                client.ask(*BATCH * [ping])
             sock.close()
 
     def _sums_up(self, stats):
@@ -164,10 +167,25 @@ class Server(Berthd):
         print(self.said()[-4000:])
 
 
+@contextmanager
+def preloaded(name, **environment):
+    """Programs that are started inside have preload/<name>.c in front of the C library."""
+    before = dict(os.environ)
+    os.environ.update(environment, LD_PRELOAD=str(BIN / "preload" / f"{name}.so"))
+    if SANITIZED:  # its library need not be the first
+        os.environ["ASAN_OPTIONS"] = "verify_asan_link_order=0"
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 @pytest.fixture
 def berthd(backend, request):
     """Starts berthd with options: server = berthd("--max-connections", 30). `framing` is its
-    --frame as the peer knows it, `prepare` as in e2e's Berthd."""
+    --frame as the peer knows it, `prepare` as in e2e's Berthd, `network` where it and its clients
+    are (network.py)."""
     started = []
 
     def start(*options, workers=1, limits=None, **more):

@@ -7,10 +7,22 @@ if(E2E_NO_PYTEST OR NOT TARGET berthd OR NOT TARGET berthload)
 endif()
 
 set(FAULTS_WITHOUT_BACKEND)
-set(FAULTS_SERIAL) # measured in time, or large
+# Measured in time, or large.
+set(FAULTS_SERIAL
+  f01_half_open
+  f02_vanished_reader
+  f10_descriptors
+  f18_broken_send
+  f21_clocks
+  f22_frozen
+)
 
 # Limits in seconds, where the ordinary one is too little; of full forms, where five minutes are.
 set(FAULTS_FULL_SECONDS 300)
+set(FAULTS_SECONDS_f02_vanished_reader 15) # what is pulled is waited for
+set(FAULTS_SECONDS_f18_broken_send 15)
+set(FAULTS_SECONDS_f21_clocks 10)
+set(FAULTS_FULL_SECONDS_f23_stale_handles 1200) # a million connections on each backend
 
 function(berth_fault_test name source backend full)
   get_filename_component(noun ${source} NAME_WE)
@@ -58,7 +70,7 @@ function(berth_fault_forms source backend)
   endif()
   berth_fault_test(faults.${noun}${end} ${source} "${backend}" OFF)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
-  file(STRINGS ${source} scales REGEX "[^a-z_]scale\\(")
+  file(STRINGS ${source} scales REGEX "[^a-z_]scale\\(|BERTH_FULL")
   if(scales)
     berth_fault_test(faults.${noun}_full${end} ${source} "${backend}" ON)
   endif()
@@ -86,6 +98,19 @@ foreach(source IN LISTS FAULTS_PROGRAMS)
     ${PROJECT_SOURCE_DIR}/tests)
   target_compile_options(faults_${noun} PRIVATE -std=gnu17 -D_GNU_SOURCE)
   berth_fault_forms(${source} "")
+endforeach()
+
+# What a test puts between a program and the C library (LD_PRELOAD): preload/<what>.c becomes
+# bin/preload/<what>.so
+file(GLOB FAULTS_PRELOADS CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/preload/*.c)
+foreach(source IN LISTS FAULTS_PRELOADS)
+  get_filename_component(noun ${source} NAME_WE)
+  add_library(faults_${noun} MODULE ${source})
+  target_link_libraries(faults_${noun} PRIVATE ${CMAKE_DL_LIBS})
+  target_compile_options(faults_${noun} PRIVATE -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Wconversion
+    -Wshadow -Werror)
+  set_target_properties(faults_${noun} PROPERTIES PREFIX "" OUTPUT_NAME ${noun}
+    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin/preload)
 endforeach()
 
 # Where every test of the folder tests/ may leave rows for docs/FAULTS.md, and its name for them.

@@ -3,6 +3,8 @@
  * million with BERTH_FULL=1 in the environment (./dev test --full), meant for ThreadSanitizer.
  *
  * The threads answer in disorder: each takes a handful of the newest messages of a shared stack.
+ *
+ * Under ThreadSanitizer this is fault F26 of docs/FAULTS.md, and leaves its row.
  */
 #include <errno.h>
 #include <poll.h>
@@ -13,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "faults/row.h"
 #include "unit/help_server.h"
 
 #define WORKERS     2
@@ -166,9 +169,50 @@ static void run_clients(const struct berth_address *at, uint32_t each)
     }
 }
 
+/* ------------------------------------------------------------------------------ F26, for its row
+ */
+
+#if defined(__SANITIZE_THREAD__)
+#define RACES_ARE_SEEN true
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define RACES_ARE_SEEN true
+#endif
+#endif
+#ifndef RACES_ARE_SEEN
+#define RACES_ARE_SEEN false
+#endif
+
+static _Atomic unsigned reports;
+
+/* ThreadSanitizer calls it for each of its reports. */
+void __tsan_on_report(void *report);
+void __tsan_on_report(void *report)
+{
+    (void)report;
+    atomic_fetch_add(&reports, 1);
+}
+
+static void row_begin(void)
+{
+    if (RACES_ARE_SEEN) {
+        fault_begin("F26", live_backend == BERTH_BACKEND_EPOLL ? "epoll" : "uring", "kernel");
+    }
+}
+
+static void row_end(unsigned messages)
+{
+    if (RACES_ARE_SEEN && atomic_load(&reports) == 0) {
+        fault_met("%u messages answered by %d threads: none lost, none out of order, 0 reports of "
+                  "ThreadSanitizer",
+                  messages, THREADS);
+    }
+}
+
 static void none_is_lost_or_reordered(void **state)
 {
     (void)state;
+    row_begin();
     uint32_t all = getenv("BERTH_FULL") != NULL ? FULL : ORDINARY;
     struct berth_config config;
     live_settings(&config);
@@ -200,6 +244,7 @@ static void none_is_lost_or_reordered(void **state)
     stats = live_stats_of(server);
     assert_true(stats.wakeups <= stats.turns); /* however many answers a turn takes in */
     live_end(server);
+    row_end(all);
 }
 
 /* One message at a time: the worker sleeps before each answer, the client before each reply, and a
