@@ -21,6 +21,8 @@ foreach(part IN ITEMS config settings settle) # of berthd's settings
   list(APPEND FUZZ_SOURCES_config ${PROJECT_SOURCE_DIR}/apps/berthd/${part}.c)
 endforeach()
 set(FUZZ_SOURCES_command ${PROJECT_SOURCE_DIR}/apps/berthd/command.c)
+set(FUZZ_SOURCES_mark ${PROJECT_SOURCE_DIR}/apps/common/crc32c.c
+  ${PROJECT_SOURCE_DIR}/apps/common/mark.c)
 pkg_check_modules(INIH REQUIRED IMPORTED_TARGET inih)
 file(GLOB FUZZ_HELPERS CONFIGURE_DEPENDS ${FUZZ_FOLDER}/help_*.c)
 
