@@ -28,11 +28,12 @@ void delay_messages(struct berth_conn *conn, const struct berth_message *message
     struct kept_list list;
     kept_list_init(&list);
     for (size_t i = answered.first; i < count; i += answered.every) {
-        struct berth_kept *kept = serving_keep(serving, conn, &messages[i]);
+        uint32_t id = answered.id + (uint32_t)i;
+        struct berth_kept *kept = serving_keep(serving, conn, &messages[i], id);
         if (kept == NULL) {
             break;
         }
-        serving_write_reply(serving, answered.id + (uint32_t)i, &messages[i], kept->reply);
+        serving_write_reply(serving, id, &messages[i], kept->reply);
         kept->user = (void *)(uintptr_t)at;
         kept_list_add(&list, kept);
     }

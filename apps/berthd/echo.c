@@ -22,5 +22,6 @@ void echo_messages(struct berth_conn *conn, const struct berth_message *messages
             return;
         }
         serving_write_reply(serving, answered.id + (uint32_t)i, message, reply);
+        serving_replied(serving, conn, message, answered.id + (uint32_t)i);
     }
 }

@@ -88,6 +88,8 @@ static const char text[] =
     "  --log FILE|DIR         write that and all errors to this file, or to a new file\n"
     "                         in this folder (default: what is watched, to stderr)\n"
     "  --log-format FORMAT    text (default), or json: one object a line\n"
+    "  --ledger FILE          account in FILE for every message that berthload --ledger\n"
+    "                         sends (default: none); tools/ledger checks it\n"
     "\n"
     "Configuration\n"
     "  --config FILE          read settings from FILE; options win over it\n"

@@ -13,6 +13,7 @@
 
 #include "common/streams.h"
 
+#include "book.h"
 #include "dump.h"
 #include "handler.h"
 #include "log.h"
@@ -64,9 +65,12 @@ static void configure(const struct options *options, struct berth_config *config
     config->send_idle_timeout_ms = options->timeouts_ms[TIMEOUT_SEND_IDLE];
     config->send_progress_timeout_ms = options->timeouts_ms[TIMEOUT_SEND_PROGRESS];
     config->on_log = log_library;
-    config->on_event = watch_event;
+    config->on_event = options->ledger != NULL ? book_event : watch_event;
     config->recorder_records = DUMP_RECORDS;
     config->conn_space_bytes = sizeof(struct session);
+    if (options->ledger != NULL) {
+        config->conn_space_bytes += (uint32_t)book_space_bytes();
+    }
     if (options->buffer_size > 0) {
         config->receive_bytes = options->buffer_size;
         config->send_bytes = options->buffer_size;
@@ -126,6 +130,9 @@ static int run_server(const struct options *options, struct berth_server *server
     }
     int status = EXIT_FAILURE;
     struct answering *answering = handler_begin(serving, options, protocol);
+    if (serving->book != NULL) {
+        book_stand_between(serving->book, protocol);
+    }
     if (answering == NULL) {
         fprintf(stderr, "berthd: --handler: the system has no threads for it\n");
     } else if (listen_all(server, options, protocol, &error) != BERTH_OK ||
@@ -152,10 +159,17 @@ static int run(const struct options *options, struct serving *serving, const sig
     struct berth_error error;
     serving_protocol(serving, &options->framing, &protocol);
     configure(options, &config);
+    config.event_context = serving;
     if (berth_server_create(&server, &config, &error) != BERTH_OK) {
         return report(options, &error);
     }
-    int status = run_server(options, server, &protocol, signals);
+    int status = EXIT_REFUSED;
+    if (options->ledger == NULL || (serving->book = book_open(options, server)) != NULL) {
+        status = run_server(options, server, &protocol, signals);
+    }
+    if (!book_close(serving->book, server, status == EXIT_SUCCESS)) {
+        status = EXIT_FAILURE;
+    }
     berth_server_destroy(server);
     return status;
 }

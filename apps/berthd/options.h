@@ -68,6 +68,7 @@ struct options {
     uint64_t first_session_id;
 
     struct watch_options watch;
+    const char *ledger; /* a file; NULL: none */
 
     /* memory */
     uint32_t buffer_size; /* 0: the library's default */

@@ -21,11 +21,12 @@ void pool_messages(struct berth_conn *conn, const struct berth_message *messages
     struct kept_list list;
     kept_list_init(&list);
     for (size_t i = answered.first; i < count; i += answered.every) {
-        struct berth_kept *kept = serving_keep(serving, conn, &messages[i]);
+        uint32_t id = answered.id + (uint32_t)i;
+        struct berth_kept *kept = serving_keep(serving, conn, &messages[i], id);
         if (kept == NULL) {
             break;
         }
-        kept->user = (void *)(uintptr_t)(uint32_t)(answered.id + i);
+        kept->user = (void *)(uintptr_t)id;
         kept_list_add(&list, kept);
     }
     waiting_put(&serving->waiting, &list);

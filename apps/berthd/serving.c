@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "common/little.h"
+
 #include "log.h"
 #include "watch.h"
 
@@ -50,7 +52,11 @@ static void opened(struct berth_conn *conn)
 
 static void closed(struct berth_conn *conn, enum berth_reason reason)
 {
+    const struct serving *serving = berth_conn_context(conn);
     log_closed(conn, reason);
+    if (serving->book != NULL) {
+        book_closed(serving->book, conn, reason);
+    }
 }
 
 void serving_protocol(struct serving *serving, const struct berth_framing *framing,
@@ -73,6 +79,19 @@ static void keep(struct serving *serving, const struct session *session, uint64_
     }
 }
 
+size_t serving_unanswered(const struct serving *serving, const struct session *session)
+{
+    return serving->reply_every > 0
+               ? serving->reply_every - 1 - session->messages % serving->reply_every
+               : SIZE_MAX;
+}
+
+uint32_t serving_take_id(struct serving *serving)
+{
+    uint64_t number = atomic_fetch_add_explicit(&serving->messages, 1, memory_order_relaxed);
+    return serving->first_transmission_id + (uint32_t)number;
+}
+
 struct answered serving_note(struct serving *serving, struct berth_conn *conn,
                              const struct berth_message *messages, size_t count)
 {
@@ -91,7 +110,7 @@ struct answered serving_note(struct serving *serving, struct berth_conn *conn,
         .id = serving->first_transmission_id + (uint32_t)number,
     };
     if (serving->reply_every > 0) {
-        answered.first = serving->reply_every - 1 - session->messages % serving->reply_every;
+        answered.first = serving_unanswered(serving, session);
     }
     session->messages += count;
     for (size_t i = 0; i < count; i++) {
@@ -105,16 +124,19 @@ size_t serving_reply_bytes(const struct serving *serving, const struct berth_mes
     return message->size + (serving->carries_id ? (size_t)TRANSMISSION_ID_BYTES : 0);
 }
 
+uint8_t *serving_write_id(const struct serving *serving, uint32_t id, uint8_t *reply)
+{
+    if (!serving->carries_id) {
+        return reply;
+    }
+    little_put32(reply, id);
+    return reply + TRANSMISSION_ID_BYTES;
+}
+
 void serving_write_reply(const struct serving *serving, uint32_t id,
                          const struct berth_message *message, uint8_t *reply)
 {
-    if (serving->carries_id) {
-        reply[0] = (uint8_t)id;
-        reply[1] = (uint8_t)(id >> 8);
-        reply[2] = (uint8_t)(id >> 16);
-        reply[3] = (uint8_t)(id >> 24);
-        reply += TRANSMISSION_ID_BYTES;
-    }
+    reply = serving_write_id(serving, id, reply);
     if (message->size > 0) {
         memcpy(reply, message->data, message->size);
     }
@@ -130,7 +152,7 @@ void serving_answer(struct berth_kept *kept)
 }
 
 struct berth_kept *serving_keep(const struct serving *serving, struct berth_conn *conn,
-                                const struct berth_message *message)
+                                const struct berth_message *message, uint32_t id)
 {
     int err;
     struct berth_kept *kept =
@@ -138,6 +160,8 @@ struct berth_kept *serving_keep(const struct serving *serving, struct berth_conn
     if (kept == NULL) {
         log_reply_failed(conn, err);
         berth_close(conn);
+    } else if (serving->book != NULL) {
+        book_reply(conn, kept->reply_bytes, id, false);
     }
     return kept;
 }

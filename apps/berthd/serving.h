@@ -9,6 +9,7 @@
 
 #include <berth/berth.h>
 
+#include "book.h"
 #include "options.h"
 #include "received.h"
 #include "session.h"
@@ -25,6 +26,7 @@ struct serving {
     uint32_t reply_every; /* 0: no message is answered */
     uint32_t delay_ms;
     struct received *received; /* NULL: nothing is kept */
+    struct book *book;         /* the ledger; NULL: none. Lent */
     struct waiting waiting;    /* messages to be answered by other threads than the workers */
 };
 
@@ -49,17 +51,38 @@ struct answered {
 struct answered serving_note(struct serving *serving, struct berth_conn *conn,
                              const struct berth_message *messages, size_t count);
 
+/* Of messages that come next on a connection, the first that is to be answered: so many are not.
+ * Every reply_every-th follows it. SIZE_MAX: none is. */
+size_t serving_unanswered(const struct serving *serving, const struct session *session);
+
+/* A transmission id for a message that no handler gets. */
+uint32_t serving_take_id(struct serving *serving);
+
 /* Bytes of the reply to a message, and the reply itself. */
 size_t serving_reply_bytes(const struct serving *serving, const struct berth_message *message);
 void serving_write_reply(const struct serving *serving, uint32_t id,
                          const struct berth_message *message, uint8_t *reply);
 
+/* A reply to a message of transmission id `id` was queued: for the ledger. On the connection's
+ * worker. */
+static inline void serving_replied(const struct serving *serving, struct berth_conn *conn,
+                                   const struct berth_message *message, uint32_t id)
+{
+    if (__builtin_expect(serving->book != NULL, false)) {
+        book_reply(conn, serving_reply_bytes(serving, message), id, true);
+    }
+}
+
+/* The transmission id in front of a reply, if there is one; returns where the reply goes on. */
+uint8_t *serving_write_id(const struct serving *serving, uint32_t id, uint8_t *reply);
+
 /* Answers a kept message with what stands in kept->reply. Takes kept. Any thread. */
 void serving_answer(struct berth_kept *kept);
 
-/* Keeps a message with the room for its reply. NULL when there is no memory for it; then the
- * connection closes: a reply must not be left out in silence. Inside the callback. */
+/* Keeps a message with transmission id `id`, with the room for its reply. NULL when there is no
+ * memory for it; then the connection closes: a reply must not be left out in silence. Inside the
+ * callback. */
 struct berth_kept *serving_keep(const struct serving *serving, struct berth_conn *conn,
-                                const struct berth_message *message);
+                                const struct berth_message *message, uint32_t id);
 
 #endif

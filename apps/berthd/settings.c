@@ -291,6 +291,12 @@ static bool read_log(struct options *o, const char *text)
     return text[0] != '\0';
 }
 
+static bool read_ledger(struct options *o, const char *text)
+{
+    o->ledger = strcmp(text, "none") == 0 ? NULL : text;
+    return text[0] != '\0';
+}
+
 static bool read_log_format(struct options *o, const char *text)
 {
     o->watch.json = strcmp(text, "json") == 0;
@@ -528,6 +534,13 @@ const struct setting settings[] = {
      .wants = "text or json",
      .initial = "text",
      .comment = "text, or json: an object a line.",
+     .fields = ""},
+    {.name = "ledger",
+     .read = read_ledger,
+     .wants = "none or a file",
+     .initial = "none",
+     .comment = "Account in this file for every message that berthload --ledger sends: received,\n"
+                "answered, and handed to the system. tools/ledger checks it.",
      .fields = ""},
 };
 

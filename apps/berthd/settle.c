@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/mark.h"
+
 #include "options.h"
 #include "settings.h"
 
@@ -131,7 +133,26 @@ static bool settle_handler(struct options *o, char *why)
     return true;
 }
 
+/* With a ledger messages begin with a mark, which may hold any byte. */
+static bool settle_ledger(struct options *o, char *why)
+{
+    o->watch.always = o->ledger != NULL ? BERTH_WATCH_DATA : 0;
+    if (o->ledger == NULL) {
+        return true;
+    }
+    bool every_byte = o->framing.kind != BERTH_FRAMING_DELIMITER;
+    if (!every_byte || o->max_message < MARK_BYTES) {
+        size_t at = begin_why(o, "ledger", why);
+        snprintf(why + at, OPTIONS_WHY_BYTES - at,
+                 "the framing '%.100s' cannot carry its messages, which %s", o->frame,
+                 every_byte ? "have at least 48 bytes" : "hold every byte, also the delimiter's");
+        return false;
+    }
+    return true;
+}
+
 bool options_settle(struct options *o, char *why)
 {
-    return settle_framing(o, why) && settle_sending(o, why) && settle_handler(o, why);
+    return settle_framing(o, why) && settle_sending(o, why) && settle_handler(o, why) &&
+           settle_ledger(o, why);
 }

@@ -272,7 +272,7 @@ static uint32_t mask_of(unsigned modes)
         {ENTRY_CONNECTIONS, BERTH_WATCH_CONNECTIONS},
         {ENTRY_THREADS, BERTH_WATCH_THREADS},
     };
-    uint32_t mask = BERTH_WATCH_CONNECTIONS;
+    uint32_t mask = BERTH_WATCH_CONNECTIONS | the_watch.options.always;
     for (size_t i = 0; i < sizeof masks / sizeof masks[0]; i++) {
         mask |= (modes & ENTRY_MODE_BIT(masks[i].mode)) != 0 ? masks[i].watch : 0;
     }
@@ -333,6 +333,7 @@ bool watch_begin(const struct watch_options *options, struct berth_server *serve
     the_watch.server = server;
     the_watch.workers = plan.workers;
     the_watch.start_ns = now_ns();
+    berth_server_watch(server, options->always);
     return (options->path == NULL && options->modes == 0) || watch_set(options->modes);
 }
 

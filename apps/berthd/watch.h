@@ -20,6 +20,7 @@ struct watch_options {
     unsigned modes;   /* ENTRY_MODE_BITs, of WATCH_MODES */
     const char *path; /* a file, or a folder for one; NULL: stderr */
     bool json;
+    uint32_t always; /* BERTH_WATCH_ bits that somebody needs whatever is shown */
 };
 
 /* The library's on_event: set it before berth_server_create. */

@@ -62,7 +62,7 @@ static void configure(struct client *client, struct berth_config *config)
     config->connections_max = 1; /* none is accepted */
     config->connects_max = options->at_once;
     config->stop_timeout_ms = STOP_TIMEOUT_MS;
-    config->on_event = record_event;
+    config->on_event = client->book != NULL ? link_on_event : record_event;
     config->event_context = client;
     config->receive_idle_timeout_ms = 0; /* how long to wait for a server is its tester's choice */
     if (options->buffer_bytes != 0) {
@@ -88,6 +88,12 @@ static bool reserve(struct client *client, struct berth_error *why)
     client->paces = aligned_alloc(PACE_ALIGNMENT, client->workers * sizeof *client->paces);
     client->links = aligned_alloc(TALLY_ALIGNMENT, links * sizeof *client->links);
     client->stamps = calloc(stamps, sizeof *client->stamps);
+    if (client->book != NULL) {
+        client->accounts = calloc(links, sizeof *client->accounts);
+        if (client->accounts == NULL) {
+            return no_memory(why);
+        }
+    }
     if (client->tallies == NULL || client->paces == NULL || client->links == NULL ||
         client->stamps == NULL) {
         return no_memory(why);
@@ -99,6 +105,11 @@ static bool reserve(struct client *client, struct berth_error *why)
 static bool build(struct client *client, struct berth_error *why)
 {
     const struct options *options = client->options;
+    if (client->book != NULL) {
+        return message_plan_make_marked(&client->plan, options->size_min, options->size_max,
+                                        client->book->run, client->book->client) ||
+               no_memory(why);
+    }
     if (options->sized) {
         return message_plan_make(&client->plan, options->size_min, options->size_max,
                                  options->avoid) ||
@@ -206,6 +217,7 @@ void client_free(struct client *client)
     berth_server_destroy(client->server);
     message_plan_free(&client->plan);
     free(client->stamps);
+    free(client->accounts);
     free(client->links);
     free(client->paces);
     free(client->tallies);

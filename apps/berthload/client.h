@@ -8,6 +8,8 @@
 
 #include <berth/berth.h>
 
+#include "account.h"
+#include "book.h"
 #include "messages.h"
 #include "options.h"
 #include "pace.h"
@@ -30,16 +32,18 @@ struct client {
     const struct addresses *addresses;
     struct journal *journal; /* the log; NULL: none. Lent, like console */
     struct console *console; /* who gives commands; NULL: nobody */
+    const struct book *book; /* the ledger; NULL: none. Lent */
     struct berth_protocol protocol;
     struct berth_server *server;
     struct message_plan plan;
     uint32_t workers;
-    struct tally *tallies; /* one per worker */
-    struct pace *paces;    /* one per worker */
-    struct link *links;    /* one per connection at once; used again by the next one */
-    uint64_t *stamps;      /* when each outstanding message was sent: pipeline per link */
-    uint64_t build_ns;     /* what it took to build the texts; not part of the run */
-    uint64_t deadline_ns;  /* nothing is sent from here on (--duration); UINT64_MAX: never */
+    struct tally *tallies;    /* one per worker */
+    struct pace *paces;       /* one per worker */
+    struct link *links;       /* one per connection at once; used again by the next one */
+    struct account *accounts; /* one per link; NULL: no ledger */
+    uint64_t *stamps;         /* when each outstanding message was sent: pipeline per link */
+    uint64_t build_ns;        /* what it took to build the texts; not part of the run */
+    uint64_t deadline_ns;     /* nothing is sent from here on (--duration); UINT64_MAX: never */
     uint64_t started_ns;
 
     /* From the first message to the last answer; set once each. */
@@ -57,8 +61,8 @@ struct client {
 };
 
 /* Reserves everything and opens the connections as far as they can be before the start. On
- * failure `why` says what; the client can then only be freed. Zero *client before, but for journal
- * and console. */
+ * failure `why` says what; the client can then only be freed. Zero *client before, but for
+ * journal, console and book. */
 bool client_make(struct client *client, const struct options *options,
                  const struct addresses *addresses, struct berth_error *why);
 

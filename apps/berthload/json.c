@@ -50,7 +50,10 @@ static void put_options(struct part part, const struct options *options)
     put_count(part, "messages", options->messages);
     put_number(part, "duration_s", (double)options->duration_ns / (double)NS_PER_S);
     put_count(part, "at_once", options->at_once);
-    put_text(part, "content", options->sized ? "pattern" : "text");
+    put_text(part, "content",
+             options->ledger != NULL ? "marked"
+             : options->sized        ? "pattern"
+                                     : "text");
     put_flag(part, "long", options->shared);
     put_flag(part, "growing", options->growing);
     put_count(part, "size_min", options->sized ? options->size_min : 0);
@@ -76,6 +79,7 @@ static void put_options(struct part part, const struct options *options)
     put_text(part, "watch", entry_modes_write(options->watch, modes));
     put_count(part, "flow", options->flow);
     put_text(part, "log", options->log != NULL ? options->log : "");
+    put_text(part, "ledger", options->ledger != NULL ? options->ledger : "");
     put_text(part, "log_format", options->log_json ? "json" : "text");
     put_flag(part, "console", options->console);
     put_flag(part, "bell", options->bell);
@@ -116,6 +120,21 @@ static void put_results(struct part part, const struct results *results)
     put_number(part, "cpu_system_s", (double)results->system_ns / (double)NS_PER_S);
     put_number(part, "busy", results->busy);
     put_flag(part, "client_bound", results_client_bound(results));
+}
+
+/* With --ledger only. */
+static void put_ledger(struct part part, const struct results *results)
+{
+    const struct account_totals *account = &results->tally.account;
+    put_flag(part, "whole", !results->unaccounted);
+    put_count(part, "refused", account_refused(account));
+    put_count(part, "skipped", account->unknown[ACCOUNT_SKIPPED]);
+    put_count(part, "duplicated", account_exceptions(account, LEDGER_DUPLICATED));
+    put_count(part, "reordered", account_exceptions(account, LEDGER_REORDERED));
+    put_count(part, "corrupted", account_exceptions(account, LEDGER_CORRUPTED));
+    put_count(part, "unasked", account_exceptions(account, LEDGER_UNASKED));
+    put_count(part, "late", account_exceptions(account, LEDGER_LATE));
+    put_count(part, "late_bytes", account->late_bytes);
 }
 
 /* Which connections ended early and why. Only what occurred. */
@@ -188,6 +207,9 @@ bool json_write(const struct results *results, FILE *out)
     put_options(put_part(root, "options"), results->options);
     put_results(put_part(root, "results"), results);
     put_losses(put_part(root, "lost"), &results->tally);
+    if (results->options->ledger != NULL) {
+        put_ledger(put_part(root, "ledger"), results);
+    }
     put_latency(put_part(root, "latency_ns"), &results->tally.latency);
     put_stats(put_part(root, "stats"), &results->stats);
     char *text = failed ? NULL : cJSON_Print(root.object);

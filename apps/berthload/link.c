@@ -1,9 +1,10 @@
 /* One connection of a run, from the first attempt to its end: it keeps --pipeline messages on
  * their way, and holds every reply against what it must be. When it has ended, the link makes the
- * next connection of its worker, until none is left. All of it runs on the connection's worker; a
- * link belongs to the client and writes its worker's tally. Per batch of replies it
- * reads the clock once and updates the tally once; per message it costs a comparison, a count in
- * the histogram, and the writing of the next message straight into the send queue. */
+ * next connection of its worker, until none is left. With a ledger a wrong reply does not end its
+ * connection: its account (account.c) says what it was, and it goes on. All of it runs on the
+ * connection's worker; a link belongs to the client and writes its worker's tally. Per batch of
+ * replies it reads the clock once and updates the tally once; per message it costs a comparison, a
+ * count in the histogram, and the writing of the next message straight into the send queue. */
 #include "link.h"
 
 #include <inttypes.h>
@@ -63,6 +64,7 @@ static bool take_next(struct link *link, uint64_t now_ns)
     *link = (struct link){
         .client = client,
         .tally = link->tally,
+        .account = link->account,
         .stamps = link->stamps,
         .number = number,
         .worker = link->worker,
@@ -74,6 +76,9 @@ static bool take_next(struct link *link, uint64_t now_ns)
     };
     message_cursor_start(&client->plan, &link->next, number);
     message_cursor_start(&client->plan, &link->verifier.expected, number);
+    if (link->account != NULL) {
+        account_begin(link->account, number);
+    }
     return true;
 }
 
@@ -83,8 +88,15 @@ int link_begin(struct link *link, struct client *client, uint32_t place, uint32_
         .client = client,
         .tally = &client->tallies[worker],
         .stamps = client->stamps + (size_t)place * client->options->pipeline,
+        .account = client->accounts != NULL ? &client->accounts[place] : NULL,
         .worker = worker,
     };
+    if (link->account != NULL) {
+        *link->account = (struct account){.ledger = client->book->ledger,
+                                          .totals = &link->tally->account,
+                                          .plan = &client->plan,
+                                          .worker = (uint16_t)worker};
+    }
     return take_next(link, 0) ? connect_now(link) : BERTH_E_STATE;
 }
 
@@ -110,6 +122,16 @@ static void finish(struct link *link)
     }
 }
 
+/* Connections whose messages will not be sent, for the ledger; 0: several, that have no number. */
+static void not_made(struct link *link, uint32_t number, uint32_t connections,
+                     enum account_reason reason)
+{
+    if (link->account != NULL) {
+        account_not_made(link->account, number, connections * link->client->options->messages,
+                         reason);
+    }
+}
+
 /* The connection is over: the next one of this worker begins, unless the run is being stopped. The
  * last link without one ends the run. */
 static void end(struct link *link)
@@ -124,6 +146,7 @@ static void end(struct link *link)
             return;
         }
         finish(link);
+        not_made(link, link->number, 1, ACCOUNT_CUT);
         if (code != BERTH_E_STATE) { /* that is the run being stopped */
             record_complaint(link, EVENT_CONNECT_FAILED, " could not be begun: %s",
                              berth_err_text(code));
@@ -133,6 +156,7 @@ static void end(struct link *link)
     if (dropped > 0) {
         link->tally->unbegun += dropped;
         count_finished(client, dropped);
+        not_made(link, 0, dropped, ACCOUNT_UNBEGUN);
     }
     if (atomic_fetch_sub(&client->unended, 1) == 1) {
         berth_server_stop(client->server);
@@ -180,6 +204,7 @@ static void fill(struct link *link, struct berth_conn *conn, uint64_t now)
         return;
     }
     link->filling = true;
+    link->next.time_ns = now;
     while (link->outstanding < pipeline && link->unsent > 0) {
         int err = BERTH_OK;
         uint32_t size = message_size(plan, &link->next);
@@ -199,6 +224,7 @@ static void fill(struct link *link, struct berth_conn *conn, uint64_t now)
     }
     link->filling = false;
     link->sent += count;
+    link->sent_bytes += bytes;
     tally_add(&link->tally->sent, count);
     tally_add(&link->tally->sent_bytes, bytes);
 }
@@ -254,44 +280,122 @@ static void take_latencies(struct link *link, uint64_t count, uint64_t now)
     link->stamp_out = at;
 }
 
+/* What is queued as a frame and was not a right reply has its stamps taken without a latency. */
+static void drop_stamps(struct link *link, uint32_t count)
+{
+    link->stamp_out = (link->stamp_out + count) % link->client->options->pipeline;
+}
+
+static uint64_t frame_bytes(const struct link *link, const struct berth_message *reply)
+{
+    return (uint64_t)reply->size + reply->header_bytes +
+           link->client->options->framing.delimiter_bytes;
+}
+
+/* Right replies in a row, and the verdict on the one behind them. */
+struct right_replies {
+    size_t count;
+    uint64_t bytes;
+    uint64_t headers; /* of these, in front */
+    enum reply_verdict verdict;
+};
+
+/* Verifies replies as long as they are right. */
+static struct right_replies verify(struct link *link, const struct berth_message *replies,
+                                   size_t count)
+{
+    const uint32_t pipeline = link->client->options->pipeline;
+    struct right_replies right = {.verdict = REPLY_RIGHT};
+    uint32_t stamp = link->stamp_out;
+    while (right.count < count) {
+        const struct berth_message *reply = &replies[right.count];
+        if (link->account != NULL) { /* its mark has the time in it */
+            link->verifier.expected.time_ns = link->stamps[stamp];
+            stamp = stamp + 1 < pipeline ? stamp + 1 : 0;
+        }
+        right.verdict = right.count == link->outstanding
+                            ? REPLY_UNASKED
+                            : verifier_check(&link->verifier, reply->data, reply->size);
+        if (right.verdict != REPLY_RIGHT) {
+            break;
+        }
+        right.bytes += reply->size;
+        right.headers += reply->header_bytes;
+        right.count++;
+    }
+    return right;
+}
+
+static void count_right(struct link *link, const struct right_replies *right, uint64_t now)
+{
+    uint64_t wire = right->bytes + right->headers +
+                    right->count * link->client->options->framing.delimiter_bytes;
+    take_latencies(link, right->count, now);
+    link->outstanding -= (uint32_t)right->count;
+    tally_add(&link->tally->right, right->count);
+    tally_add(&link->tally->right_bytes, right->bytes);
+    link->tally->right_frame_bytes += wire;
+    if (link->account != NULL) {
+        account_right(link->account, link->verifier.expected.index - 1, right->count, right->bytes,
+                      wire);
+    }
+}
+
+/* With a ledger: a reply that is not the next right one. false: the connection ends. */
+static bool odd_reply(struct link *link, struct berth_conn *conn, enum reply_verdict verdict,
+                      const struct berth_message *reply, uint64_t now)
+{
+    const struct account_reply odd = {.verdict = verdict,
+                                      .message = reply,
+                                      .outstanding = link->outstanding,
+                                      .wire = frame_bytes(link, reply)};
+    struct account_step step = account_odd(link->account, &link->verifier, &odd);
+    if (step.unasked) {
+        wrong_reply(link, conn, REPLY_UNASKED, reply);
+        return false;
+    }
+    bool timed = step.answered && step.settled > 0;
+    drop_stamps(link, step.settled - (timed ? 1 : 0));
+    take_latencies(link, timed ? 1 : 0, now);
+    link->outstanding -= step.settled;
+    link->tally->wrong += step.wrong ? 1 : 0;
+    if (step.answered) {
+        tally_add(&link->tally->right, 1);
+        tally_add(&link->tally->right_bytes, reply->size);
+        link->tally->right_frame_bytes += odd.wire;
+    }
+    return true;
+}
+
 void link_on_messages(struct berth_conn *conn, const struct berth_message *messages, size_t count)
 {
     struct link *link = berth_conn_user(conn);
-    enum reply_verdict verdict = REPLY_RIGHT;
     uint64_t now = clock_now_ns();
-    uint64_t bytes = 0;
-    uint64_t headers = 0;
-    size_t right = 0;
+    size_t at = 0;
     if (link->finished) {
         return; /* it is closing; nothing is expected any more */
     }
-    while (right < count && verdict == REPLY_RIGHT) {
-        const struct berth_message *reply = &messages[right];
-        if (right == link->outstanding) {
-            verdict = REPLY_UNASKED;
-        } else {
-            verdict = verifier_check(&link->verifier, reply->data, reply->size);
+    while (at < count) {
+        struct right_replies right = verify(link, messages + at, count - at);
+        count_right(link, &right, now);
+        if (record_wants_messages(link)) {
+            record_replies(link, messages + at,
+                           right.count + (right.verdict == REPLY_RIGHT ? 0 : 1), right.count, now);
         }
-        if (verdict == REPLY_RIGHT) {
-            bytes += reply->size;
-            headers += reply->header_bytes;
-            right++;
+        at += right.count;
+        if (right.verdict == REPLY_RIGHT) {
+            break;
         }
+        if (link->account == NULL) {
+            wrong_reply(link, conn, right.verdict, &messages[at]);
+            return;
+        }
+        if (!odd_reply(link, conn, right.verdict, &messages[at], now)) {
+            return;
+        }
+        at++;
     }
-    take_latencies(link, right, now);
-    link->outstanding -= (uint32_t)right;
-    tally_add(&link->tally->right, right);
-    tally_add(&link->tally->right_bytes, bytes);
-    link->tally->right_frame_bytes +=
-        bytes + headers + right * link->client->options->framing.delimiter_bytes;
-    if (record_wants_messages(link)) {
-        record_replies(link, messages, right + (verdict == REPLY_RIGHT ? 0 : 1), right, now);
-    }
-    if (verdict == REPLY_RIGHT) {
-        go_on(link, conn, now);
-    } else {
-        wrong_reply(link, conn, verdict, &messages[right]);
-    }
+    go_on(link, conn, now);
 }
 
 /* ---- the other callbacks ---- */
@@ -304,6 +408,9 @@ void link_on_open(struct berth_conn *conn)
     link->tally->made++;
     link->tally->retries += (attempts - 1) / (uint32_t)client->addresses->count;
     link->opened = true;
+    if (link->account != NULL) {
+        link->account->opened_ns = clock_now_ns();
+    }
     atomic_fetch_add(&client->asking, 1);
     uint32_t open = atomic_fetch_add(&client->open, 1) + 1;
     uint32_t most = atomic_load(&client->most);
@@ -323,19 +430,44 @@ void link_on_drained(struct berth_conn *conn)
     go_on(link, conn, clock_now_ns());
 }
 
+/* Why messages of a connection that has ended are unanswered, or were not sent. CAUSE_NONE: none
+ * is. */
+static uint32_t cause_of_end(const struct link *link, enum berth_reason reason)
+{
+    uint32_t halt = atomic_load(&link->client->halt);
+    bool unsent = link->client->options->messages != 0 && link->unsent > 0;
+    if (link->cause != CAUSE_NONE) {
+        return link->cause;
+    }
+    if (link->outstanding == 0 && !unsent) {
+        return CAUSE_NONE;
+    }
+    return halt != CAUSE_NONE ? halt : (uint32_t)reason;
+}
+
+static void close_account(struct link *link, enum berth_reason reason)
+{
+    const struct account_end end = {
+        .sent = link->sent,
+        .sent_bytes = link->sent_bytes,
+        .unanswered = link->outstanding,
+        .unsent = link->client->options->messages != 0 ? link->unsent : 0,
+        .reason = cause_of_end(link, reason),
+        .closed = reason,
+        .now_ns = clock_now_ns(),
+    };
+    account_close(link->account, &link->verifier, &end);
+}
+
 void link_on_close(struct berth_conn *conn, enum berth_reason reason)
 {
     struct link *link = berth_conn_user(conn);
     struct client *client = link->client;
     uint64_t unanswered = link->outstanding;
-    uint32_t halt = atomic_load(&client->halt);
-    /* Who closes the run has decided that no more are to be sent. */
-    bool unsent = client->options->messages != 0 && link->unsent > 0 && halt != CAUSE_CLOSE;
+    uint32_t cause = cause_of_end(link, reason);
     uint32_t open = atomic_fetch_sub(&client->open, 1) - 1;
-    if (unanswered > 0 || unsent || link->cause != CAUSE_NONE) {
-        uint32_t cause = link->cause != CAUSE_NONE ? link->cause
-                         : halt != CAUSE_NONE      ? halt
-                                                   : (uint32_t)reason;
+    /* Who closes the run has decided that no more are to be sent. */
+    if (cause != CAUSE_NONE && (cause != CAUSE_CLOSE || unanswered > 0)) {
         link->tally->lost[cause].connections++;
         link->tally->lost[cause].messages += unanswered;
         if (cause <= CAUSE_LIBRARY_LAST) {
@@ -345,9 +477,21 @@ void link_on_close(struct berth_conn *conn, enum berth_reason reason)
                              unanswered, link->sent, berth_conn_why(conn, why, sizeof why));
         }
     }
+    if (link->account != NULL) {
+        close_account(link, reason);
+    }
     uint32_t over = atomic_fetch_add(&client->over, 1) + 1;
     record_closed(link, reason, open, over);
     end(link);
+}
+
+void link_on_event(void *context, struct berth_conn *conn, const struct berth_record *record)
+{
+    const struct link *link = conn != NULL ? berth_conn_user(conn) : NULL;
+    if (link != NULL && record->event == BERTH_EVENT_RECEIVED) {
+        link->account->received_wire += record->value;
+    }
+    record_event(context, conn, record);
 }
 
 void link_on_connect_failed(struct berth_server *server, void *user, int system, uint32_t attempts)
@@ -365,6 +509,7 @@ void link_on_connect_failed(struct berth_server *server, void *user, int system,
     link->tally->failed++;
     atomic_fetch_add(&client->over, 1);
     link->tally->retries += rounds > 0 ? rounds - 1 : 0;
+    not_made(link, link->number, 1, ACCOUNT_NOT_MADE);
     record_complaint(link, EVENT_GIVEN_UP, " could not be made, after %" PRIu32 " attempt%s: %s",
                      link->tries, link->tries == 1 ? "" : "s", strerror(system));
     end(link);

@@ -12,9 +12,11 @@ struct link {
     struct tally *tally;        /* its worker's */
     struct message_cursor next; /* the message to send */
     struct verifier verifier;   /* what the next reply must be */
+    struct account *account;    /* its own, of the connection's messages; NULL: no ledger */
     uint64_t *stamps;           /* a ring of `pipeline` */
     uint64_t unsent;            /* messages still to send; UINT64_MAX - n without an end */
     uint64_t sent;
+    uint64_t sent_bytes;
     uint64_t wait_ns; /* before its first attempt */
     uint32_t number;  /* of its connection; 1 is the first */
     uint32_t worker;
@@ -42,6 +44,8 @@ void link_on_open(struct berth_conn *conn);
 void link_on_messages(struct berth_conn *conn, const struct berth_message *messages, size_t count);
 void link_on_drained(struct berth_conn *conn);
 void link_on_close(struct berth_conn *conn, enum berth_reason reason);
+/* With a ledger, in place of record_event, which it calls. */
+void link_on_event(void *context, struct berth_conn *conn, const struct berth_record *record);
 void link_on_connect_failed(struct berth_server *server, void *user, int system, uint32_t attempts);
 
 #endif

@@ -15,6 +15,7 @@
 #include "common/journal.h"
 #include "common/streams.h"
 
+#include "book.h"
 #include "client.h"
 #include "clock.h"
 #include "commands.h"
@@ -198,14 +199,15 @@ static struct console *open_console(const struct options *options, struct lines 
 }
 
 /* The run, and what is said afterwards. */
-static int run_to_end(struct client *client, FILE *json, struct results *results,
-                      struct berth_error *why)
+static int run_to_end(struct client *client, struct book *book, FILE *json, struct results *results)
 {
     const struct options *options = client->options;
-    if (!begin(client, json, why)) {
-        return say_failure(why);
+    struct berth_error why = {0};
+    if (!begin(client, json, &why)) {
+        return say_failure(&why);
     }
     collect(client, results);
+    results->unaccounted = !book_close(book, options, &results->tally);
     int status = tell(results, json);
     if (options->bell) {
         fputc('\a', stderr); /* a terminal's bell; where there is none, nobody hears it */
@@ -235,6 +237,11 @@ static int run(const struct options *options, FILE *json, struct lines *lines)
     if (!record_open(options, &journal)) {
         return EXIT_USAGE;
     }
+    struct book book;
+    if (!book_open(&book, options)) {
+        (void)record_close(journal, options, NULL); /* it has said what it can */
+        return EXIT_USAGE;
+    }
     struct client *client = calloc(1, sizeof *client);
     struct results *results = aligned_alloc(TALLY_ALIGNMENT, sizeof *results);
     int status = EXIT_NOT_RIGHT;
@@ -243,14 +250,16 @@ static int run(const struct options *options, FILE *json, struct lines *lines)
     } else {
         memset(results, 0, sizeof *results);
         client->journal = journal;
+        client->book = book.ledger != NULL ? &book : NULL;
         if (!client_make(client, options, &addresses, &error)) {
             status = say_failure(&error);
         } else {
             client->console = open_console(options, lines);
-            status = run_to_end(client, json, results, &error);
+            status = run_to_end(client, &book, json, results);
             console_close(client->console);
         }
     }
+    book_leave(&book);
     if (client != NULL) {
         client_free(client);
     }

@@ -1,5 +1,6 @@
 /* The messages of a run: text M<i>-C<c> as the seed's client builds it, alone, or repeated more
- * and more often, or with a pattern behind it (--size). Texts are built before the start and held
+ * and more often, or with a pattern behind it (--size); or, instead of a text, a mark (--ledger),
+ * which costs a CRC to write and to compare. Texts are built before the start and held
  * in one block, connection after connection, if there is memory for it; if not, a cursor holds the
  * text of one message and counts it up in place. The pattern is one block of random-looking bytes
  * for the whole run, in which connection and number decide where a message's share begins; so bytes
@@ -12,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/mark.h"
 
 /* Different places in the pattern where messages begin: enough that neighbours differ, few enough
  * that the pattern of small messages stays in the processor's first cache. A power of two. */
@@ -131,6 +134,16 @@ bool message_plan_make(struct message_plan *plan, uint32_t size_min, uint32_t si
     return true;
 }
 
+bool message_plan_make_marked(struct message_plan *plan, uint32_t size_min, uint32_t size_max,
+                              uint64_t run, uint32_t client)
+{
+    bool made = message_plan_make(plan, size_min, size_max, -1);
+    plan->kind = MESSAGE_MARKED;
+    plan->run = run;
+    plan->client = client;
+    return made;
+}
+
 void message_plan_make_texts(struct message_plan *plan, enum message_kind kind, bool shared)
 {
     *plan = (struct message_plan){.kind = kind, .shared = shared};
@@ -183,6 +196,9 @@ void message_cursor_at(const struct message_plan *plan, struct message_cursor *c
 {
     *cursor = (struct message_cursor){
         .index = index, .connection = connection, .shared = plan->shared, .power = 10};
+    if (plan->kind == MESSAGE_MARKED) {
+        return;
+    }
     write_text(cursor);
     if (plan->texts != NULL) {
         uint64_t before = plan->shared ? 0 : texts_before(connection - 1, plan->messages, false);
@@ -219,6 +235,9 @@ void message_cursor_next(struct message_cursor *cursor)
         return;
     }
     cursor->index++;
+    if (cursor->text_bytes == 0) {
+        return;
+    }
     char *digit = cursor->text + cursor->digits; /* the last one: the text begins with M */
     for (; digit > cursor->text && *digit == '9'; digit--) {
         *digit = '0';
@@ -291,10 +310,46 @@ static void repeat(uint8_t *out, uint32_t bytes, uint32_t size)
     }
 }
 
+static struct mark mark_of(const struct message_plan *plan, const struct message_cursor *cursor,
+                           uint32_t size)
+{
+    return (struct mark){
+        .run = plan->run,
+        .sequence = cursor->index,
+        .time_ns = cursor->time_ns,
+        .client = plan->client,
+        .connection = cursor->connection,
+        .length = size,
+    };
+}
+
+static void write_marked(const struct message_plan *plan, const struct message_cursor *cursor,
+                         uint32_t size, uint8_t *out)
+{
+    const struct mark mark = mark_of(plan, cursor, size);
+    memcpy(out + MARK_BYTES, pattern_of(plan, cursor), size - MARK_BYTES);
+    mark_write(&mark, out);
+}
+
+static bool is_marked(const struct message_plan *plan, const struct message_cursor *cursor,
+                      uint32_t size, const uint8_t *bytes)
+{
+    struct mark mark;
+    return mark_read(bytes, size, &mark) == MARK_RIGHT && mark.run == plan->run &&
+           mark.sequence == cursor->index && mark.time_ns == cursor->time_ns &&
+           mark.client == plan->client && mark.connection == cursor->connection &&
+           mark.refusal == 0 &&
+           memcmp(bytes + MARK_BYTES, pattern_of(plan, cursor), size - MARK_BYTES) == 0;
+}
+
 void message_write(const struct message_plan *plan, const struct message_cursor *cursor,
                    uint32_t size, uint8_t *out)
 {
     uint32_t text = cursor->text_bytes;
+    if (plan->kind == MESSAGE_MARKED) {
+        write_marked(plan, cursor, size, out);
+        return;
+    }
     if (size <= text) {
         copy_text(out, text_of(cursor), size);
         return;
@@ -311,6 +366,9 @@ bool message_is(const struct message_plan *plan, const struct message_cursor *cu
                 const uint8_t *bytes)
 {
     uint32_t text = cursor->text_bytes;
+    if (plan->kind == MESSAGE_MARKED) {
+        return is_marked(plan, cursor, size, bytes);
+    }
     if (size <= text) {
         return memcmp(bytes, text_of(cursor), size) == 0;
     }

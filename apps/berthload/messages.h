@@ -17,13 +17,16 @@ enum message_kind {
     MESSAGE_TEXTS,   /* the text alone, as the seed's client sends it */
     MESSAGE_GROWING, /* message i is its text and i + 1 repetitions of it: the seed's type 1 */
     MESSAGE_PATTERN, /* the text as far as it fits, and a pattern behind it */
+    MESSAGE_MARKED,  /* a mark (common/mark.h), and a pattern behind it */
 };
 
 /* What all messages of a run have in common. */
 struct message_plan {
     enum message_kind kind;
-    bool shared;       /* all connections send the same texts, M<i>-C0000 */
-    uint32_t size_min; /* of a pattern */
+    bool shared;     /* all connections send the same texts, M<i>-C0000 */
+    uint32_t client; /* in the marks; and so is run */
+    uint64_t run;
+    uint32_t size_min; /* of a pattern, or of marked messages */
     uint32_t size_max;
     uint8_t *pattern;  /* size_max + the number of shifts; owned */
     uint8_t *texts;    /* every text of every connection, in order; NULL: none is held. Owned */
@@ -49,6 +52,10 @@ uint64_t message_texts_bytes(uint32_t connections, uint64_t messages, bool share
  * false if there is no memory. */
 bool message_plan_make(struct message_plan *plan, uint32_t size_min, uint32_t size_max, int avoid);
 
+/* The same for marked messages, of at least MARK_BYTES. */
+bool message_plan_make_marked(struct message_plan *plan, uint32_t size_min, uint32_t size_max,
+                              uint64_t run, uint32_t client);
+
 /* MESSAGE_TEXTS or MESSAGE_GROWING. */
 void message_plan_make_texts(struct message_plan *plan, enum message_kind kind, bool shared);
 
@@ -63,9 +70,10 @@ struct message_cursor {
     uint64_t index;      /* 1 is the first message */
     uint32_t connection; /* 1 is the first connection */
     uint8_t digits;      /* how many the index has */
-    uint8_t text_bytes;
+    uint8_t text_bytes;  /* 0: it is marked, and has none */
     bool shared;
     uint64_t power;                /* the next index that has a digit more; of what is held */
+    uint64_t time_ns;              /* in the mark; set by whoever writes, or expects a reply */
     const uint8_t *held;           /* the text among those that are held; NULL: none is */
     char text[MESSAGE_TEXT_BYTES]; /* M<index>-C<connection>, if it is not held */
 };

@@ -221,6 +221,12 @@ static bool take_json(struct options *options, const char *value)
     return *value != '\0';
 }
 
+static bool take_ledger(struct options *options, const char *value)
+{
+    options->ledger = value;
+    return *value != '\0';
+}
+
 static bool take_test_connection(struct options *options, const char *value)
 {
     (void)value;
@@ -307,6 +313,7 @@ static const struct rule rules[] = {
     {"log-format", "text or json", take_log_format},
     {"console", NULL, take_console},
     {"json", "the name of a file", take_json},
+    {"ledger", "the name of a file", take_ledger},
     {"quiet", NULL, take_quiet},
 };
 

@@ -49,6 +49,7 @@ struct options {
     uint64_t answer_timeout_ns;
     uint64_t timeout_ns; /* 0: not said; settled */
     const char *json;    /* NULL: none */
+    const char *ledger;  /* a file; NULL: none. Then messages are sized, and have marks */
     bool quiet;
     bool asked;      /* the questions were answered: stay until Z */
     bool console;    /* take commands though the standard input is no terminal */

@@ -93,6 +93,13 @@ static void write_message(const struct client *client, const char *name, uint32_
     char size_text[NUMBER_TEXT_BYTES];
     message_cursor_at(&client->plan, &cursor, connection, index);
     uint32_t size = message_size(&client->plan, &cursor);
+    if (client->plan.kind == MESSAGE_MARKED) {
+        fprintf(out,
+                LINE "message %" PRIu64 " of connection %" PRIu32
+                     ": a mark and a pattern (%s bytes)\n",
+                name, index, connection, number_write(size, size_text));
+        return;
+    }
     if (client->plan.kind == MESSAGE_PATTERN) {
         fprintf(out, LINE "%.*s and a pattern (%s bytes)\n", name, (int)cursor.text_bytes,
                 cursor.text, number_write(size, size_text));

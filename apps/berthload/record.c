@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "common/little.h"
 #include "common/words.h"
 #include "complain.h"
 #include "report.h"
@@ -92,9 +93,9 @@ void record_watch(const struct client *client)
     unsigned modes = client->journal != NULL ? journal_modes(client->journal) : 0;
     bool flow = (modes & ENTRY_MODE_BIT(ENTRY_FLOW)) != 0 || client->options->flow != 0;
     /* With a log, connections always: attempts that fail are written whatever is watched. */
-    berth_server_watch(client->server, flow                      ? BERTH_WATCH_FLOW
-                                       : client->journal != NULL ? BERTH_WATCH_CONNECTIONS
-                                                                 : 0);
+    uint32_t mask = flow ? BERTH_WATCH_FLOW : client->journal != NULL ? BERTH_WATCH_CONNECTIONS : 0;
+    /* And with a ledger the bytes that come: link_on_event. */
+    berth_server_watch(client->server, mask | (client->book != NULL ? BERTH_WATCH_DATA : 0));
 }
 
 /* An attempt that failed, of which more may follow, so that complain has not said it. */
@@ -197,12 +198,10 @@ void record_closed(const struct link *link, enum berth_reason reason, uint32_t o
 /* The transmission id in front of a reply, little-endian; false if there is none. */
 static bool read_id(const struct link *link, const struct berth_message *reply, uint32_t *id)
 {
-    const uint8_t *bytes = reply->data;
     if (!link->verifier.with_id || reply->size < REPLY_ID_BYTES) {
         return false;
     }
-    *id = (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
-          (uint32_t)bytes[3] << 24;
+    *id = little_get32(reply->data);
     return true;
 }
 

@@ -106,6 +106,34 @@ static void write_errors(const struct results *results, FILE *out)
     }
 }
 
+/* What berthload found; whether all adds up, with the server's ledger too, tools/ledger says. */
+static void write_ledger(const struct results *results, FILE *out)
+{
+    const struct account_totals *account = &results->tally.account;
+    const struct {
+        const char *name;
+        uint64_t count;
+    } counts[] = {
+        {"refused", account_refused(account)},
+        {"skipped", account->unknown[ACCOUNT_SKIPPED]},
+        {"duplicated", account_exceptions(account, LEDGER_DUPLICATED)},
+        {"reordered", account_exceptions(account, LEDGER_REORDERED)},
+        {"corrupted", account_exceptions(account, LEDGER_CORRUPTED)},
+        {"unasked", account_exceptions(account, LEDGER_UNASKED)},
+        {"late", account_exceptions(account, LEDGER_LATE)},
+    };
+    char text[NUMBER_TEXT_BYTES];
+    if (results->options->ledger == NULL) {
+        return;
+    }
+    fprintf(out, LINE, "ledger");
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        fprintf(out, "%s%s %s", i == 0 ? "" : ", ", number_write(counts[i].count, text),
+                counts[i].name);
+    }
+    fprintf(out, "\n");
+}
+
 static void write_time(const struct results *results, FILE *out)
 {
     double second = (double)NS_PER_S;
@@ -133,6 +161,7 @@ void report_write(const struct results *results, bool brief, FILE *out)
         write_counts(results, out);
         write_latency(results, out);
         write_errors(results, out);
+        write_ledger(results, out);
         write_time(results, out);
         fprintf(out, LINE "%s\n", "result", results_ending(results, verdict));
     }

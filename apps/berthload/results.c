@@ -16,7 +16,7 @@ bool results_right(const struct results *results)
     uint64_t right = tally_read(&results->tally.right);
     return !results->stopped && right > 0 && right == tally_read(&results->tally.sent) &&
            right == results->planned && results->tally.wrong == 0 && results->surplus_bytes == 0 &&
-           results->tally.failed == 0 &&
+           results->tally.failed == 0 && !results->unaccounted &&
            (results->closed || results->tally.made == results->options->connections);
 }
 
@@ -47,6 +47,9 @@ const char *results_verdict(const struct results *results, char *out)
     }
     if (results->closed) {
         at += snprintf(out + at, (size_t)(VERDICT_BYTES - at), ", closed before more were sent");
+    }
+    if (results->unaccounted) {
+        at += snprintf(out + at, (size_t)(VERDICT_BYTES - at), ", no whole ledger");
     }
     if (results->stopped) {
         at += snprintf(out + at, (size_t)(VERDICT_BYTES - at), ", stopped before its time");

@@ -22,6 +22,7 @@ struct results {
     uint64_t planned;       /* messages; with --duration, as many as were sent */
     bool stopped;           /* by the console's S before --duration was over */
     bool closed;            /* by the console's Z: what was sent is all that was to be */
+    bool unaccounted;       /* the ledger is not whole */
     uint32_t most;          /* connections at once */
     uint64_t held;          /* messages that were built before the start; 0: none were */
     uint64_t build_ns;      /* what that took; in none of the other times */

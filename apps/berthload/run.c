@@ -134,6 +134,9 @@ static void look(struct client *client, struct watch *watch, struct progress *pr
         watch->events = events;
         watch->events_at_ns = now;
     }
+    if (client->book != NULL && ledger_failed(client->book->ledger)) {
+        cut(client, watch, CAUSE_LEDGER); /* a run that is not accounted for is not worth its end */
+    }
     obey_commands(client, watch, progress);
     obey_signals(client, watch, now);
     obey_limits(client, watch, now);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/mark.h"
 #include "messages.h"
 #include "number.h"
 #include "options.h"
@@ -20,6 +21,9 @@
 
 /* Messages of a run in all: years of them, and their bytes can be counted while they are texts. */
 #define MESSAGES_ALL_MAX (UINT64_C(1) << 56)
+
+/* With a ledger, when no size is said: a mark, and filler enough to be damaged. */
+#define MARKED_SIZE_DEFAULT 64u
 
 /* Anything that a connection's text can hold. */
 static const char text_bytes[] = "M-C0123456789";
@@ -100,6 +104,35 @@ static bool settle_reply(struct options *options, char *why)
     return true;
 }
 
+/* With a ledger, messages begin with a mark, which may hold any byte. */
+static bool settle_ledger(struct options *options, char *why)
+{
+    if (options->ledger == NULL) {
+        return true;
+    }
+    if (options->framing.kind == BERTH_FRAMING_DELIMITER) {
+        snprintf(why, OPTIONS_WHY_BYTES,
+                 "--ledger: cannot be combined with --frame %s: its messages hold every byte, also "
+                 "the delimiter's",
+                 options->frame);
+        return false;
+    }
+    if (!options->sized) {
+        options->sized = true;
+        options->size_min = MARKED_SIZE_DEFAULT;
+        options->size_max = MARKED_SIZE_DEFAULT;
+    }
+    if (options->size_min < MARK_BYTES) {
+        snprintf(why, OPTIONS_WHY_BYTES,
+                 "--%s: with --ledger each message has at least %d bytes, for its mark, and not "
+                 "%" PRIu32,
+                 options->framing.kind == BERTH_FRAMING_FIXED ? "frame" : "size", MARK_BYTES,
+                 options->size_min);
+        return false;
+    }
+    return true;
+}
+
 /* Whether messages of `size` bytes can be sent, and their replies be received. */
 static bool check_size(const struct options *options, uint32_t size, char *why)
 {
@@ -158,9 +191,11 @@ static bool settle_texts(const struct options *options, char *why)
     if (!options->growing && !options->shared) {
         return true;
     }
-    if (options->sized || options->duration_ns != 0) {
+    if (options->sized || options->duration_ns != 0 || options->ledger != NULL) {
         snprintf(why, OPTIONS_WHY_BYTES, "--%s: cannot be combined with --%s", option,
-                 options->sized ? "size" : "duration");
+                 options->sized              ? "size"
+                 : options->duration_ns != 0 ? "duration"
+                                             : "ledger");
         return false;
     }
     if (options->growing && longest(options) > BERTH_MESSAGE_BYTES_LIMIT - REPLY_ID_BYTES) {
@@ -239,5 +274,5 @@ bool options_settle(struct options *options, char *why)
     }
     return settle_counts(options, why) && settle_connecting(options, why) &&
            settle_texts(options, why) && settle_framing(options, why) &&
-           settle_reply(options, why) && settle_sizes(options, why);
+           settle_reply(options, why) && settle_ledger(options, why) && settle_sizes(options, why);
 }

@@ -1,5 +1,5 @@
 /* What is counted while messages run: one tally a worker, merged when all have ended. Nothing is
- * owned here; a tally is 60 KiB, most of it a histogram. Counting is a plain addition, merging
+ * owned here; a tally is 62 KiB, most of it a histogram. Counting is a plain addition, merging
  * O(buckets). */
 #include "tally.h"
 
@@ -20,6 +20,8 @@ const char *cause_text(uint32_t cause)
         return "the run was stopped";
     case CAUSE_CLOSE:
         return "the run was closed";
+    case CAUSE_LEDGER:
+        return "the ledger could not be written";
     default:
         return berth_reason_text((enum berth_reason)cause);
     }
@@ -41,5 +43,6 @@ void tally_merge(struct tally *into, const struct tally *from)
         into->lost[i].connections += from->lost[i].connections;
         into->lost[i].messages += from->lost[i].messages;
     }
+    account_totals_merge(&into->account, &from->account);
     histogram_merge(&into->latency, &from->latency);
 }

@@ -7,6 +7,7 @@
 
 #include <berth/berth.h>
 
+#include "account.h"
 #include "histogram.h"
 
 /* Why a connection ended before all its messages were answered: the library's reasons under their
@@ -21,6 +22,7 @@ enum cause {
     CAUSE_TIMEOUT,
     CAUSE_STOP,  /* the console's S */
     CAUSE_CLOSE, /* its Z: what was not sent is not missing */
+    CAUSE_LEDGER,
     CAUSES,
 };
 
@@ -48,6 +50,7 @@ struct tally {
     uint64_t retries;
     uint64_t wrong; /* wrong replies; each ends its connection */
     struct loss lost[CAUSES];
+    struct account_totals account; /* with --ledger */
     struct histogram latency;
 };
 

@@ -8,14 +8,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/little.h"
+
 /* How many differing bytes a description shows: enough to recognise, short enough to read. */
 #define SHOWN_BYTES 8u
 
-/* Little-endian, whatever this machine is. */
-static uint32_t read_id(const uint8_t *bytes)
+static void count_id(struct verifier *verifier, uint32_t id)
 {
-    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
-           (uint32_t)bytes[3] << 24;
+    if (verifier->ids == 0) {
+        verifier->first_id = id;
+    }
+    verifier->right_id = id;
+    verifier->ids++;
+    verifier->ids_sum += id;
 }
 
 enum reply_verdict verifier_check(struct verifier *verifier, const uint8_t *reply, uint32_t size)
@@ -26,7 +31,7 @@ enum reply_verdict verifier_check(struct verifier *verifier, const uint8_t *repl
         if (size < REPLY_ID_BYTES) {
             return REPLY_SIZE;
         }
-        id = read_id(reply);
+        id = little_get32(reply);
         /* As serial numbers: 32 bits that run over are still rising. */
         if (verifier->any_id && (int32_t)(id - verifier->last_id) <= 0) {
             return REPLY_ID;
@@ -42,8 +47,24 @@ enum reply_verdict verifier_check(struct verifier *verifier, const uint8_t *repl
     }
     verifier->last_id = id;
     verifier->any_id = true;
+    count_id(verifier, id);
     message_cursor_next(&verifier->expected);
     return REPLY_RIGHT;
+}
+
+void verifier_take_id(struct verifier *verifier, const uint8_t *reply)
+{
+    if (verifier->with_id) {
+        verifier->last_id = little_get32(reply);
+        verifier->any_id = true;
+    }
+}
+
+void verifier_count_id(struct verifier *verifier, const uint8_t *reply)
+{
+    if (verifier->with_id) {
+        count_id(verifier, little_get32(reply));
+    }
 }
 
 /* Writes `count` bytes as hexadecimal, with blanks between; `out` has room for 3 of each. */
@@ -92,7 +113,7 @@ const char *verifier_describe(const struct verifier *verifier, enum reply_verdic
         break;
     case REPLY_ID:
         snprintf(out, bytes, "expected an id after %" PRIu32 ", got %" PRIu32, verifier->last_id,
-                 read_id(reply));
+                 little_get32(reply));
         break;
     case REPLY_BYTES:
         describe_bytes(verifier, reply + id_bytes, size - id_bytes, out, bytes);

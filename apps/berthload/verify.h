@@ -29,10 +29,19 @@ struct verifier {
     uint32_t last_id;
     bool with_id; /* replies carry a transmission id */
     bool any_id;  /* last_id is one */
+    uint64_t ids; /* of right replies: how many, their sum, the first and the last one */
+    uint64_t ids_sum;
+    uint32_t first_id;
+    uint32_t right_id;
 };
 
 /* Holds a reply against what is expected; moves on to the next if it is right. */
 enum reply_verdict verifier_check(struct verifier *verifier, const uint8_t *reply, uint32_t size);
+
+/* What a reply that was not the expected one does to the ids, if replies have them: the next one is
+ * held against its id; and, if it was right all the same, it is counted. It has room for one. */
+void verifier_take_id(struct verifier *verifier, const uint8_t *reply);
+void verifier_count_id(struct verifier *verifier, const uint8_t *reply);
 
 /* One sentence on what is wrong with a reply that verifier_check refused. Returns `out`. */
 const char *verifier_describe(const struct verifier *verifier, enum reply_verdict verdict,

@@ -206,12 +206,12 @@ void send_completed(struct berth_conn *conn, int32_t result)
     }
     STAT_ADD(worker, bytes_out, result);
     deadline_sent(conn);
-    if (conn->state == CONN_JOINING) {
-        attend(conn);
-        return; /* the chain is dropped when the connection ends */
-    }
     chain_sent(&conn->out, &worker->pool, (uint32_t)result);
     WATCH(worker, conn, SENT, conn->out.bytes, result);
+    if (conn->state == CONN_JOINING) {
+        attend(conn);
+        return; /* what is left is dropped when the connection ends */
+    }
     if (conn->state == CONN_DRAINING) {
         close_progress(conn);
     }

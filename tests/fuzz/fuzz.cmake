@@ -21,6 +21,13 @@ foreach(part IN ITEMS config settings settle) # of berthd's settings
   list(APPEND FUZZ_SOURCES_config ${PROJECT_SOURCE_DIR}/apps/berthd/${part}.c)
 endforeach()
 set(FUZZ_SOURCES_command ${PROJECT_SOURCE_DIR}/apps/berthd/command.c)
+set(FUZZ_SOURCES_account)
+foreach(part IN ITEMS common/crc32c common/ledger common/mark berthload/account berthload/histogram
+    berthload/messages berthload/tally berthload/verify)
+  list(APPEND FUZZ_SOURCES_account ${PROJECT_SOURCE_DIR}/apps/${part}.c)
+endforeach()
+set(FUZZ_SOURCES_mark ${PROJECT_SOURCE_DIR}/apps/common/crc32c.c
+  ${PROJECT_SOURCE_DIR}/apps/common/mark.c)
 pkg_check_modules(INIH REQUIRED IMPORTED_TARGET inih)
 file(GLOB FUZZ_HELPERS CONFIGURE_DEPENDS ${FUZZ_FOLDER}/help_*.c)
 
@@ -70,7 +77,7 @@ foreach(source IN LISTS FUZZ_TARGETS)
   endif()
   target_link_libraries(${target} PRIVATE PkgConfig::INIH)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src
-    ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/apps)
+    ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/apps ${PROJECT_SOURCE_DIR}/apps/berthload)
   target_compile_options(${target} PRIVATE -std=gnu17 -D_GNU_SOURCE)
   set_tests_properties(${test} PROPERTIES TIMEOUT ${TEST_SECONDS})
 endforeach()

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/mark.h"
 #include "messages.h"
 #include "verify.h"
 
@@ -258,6 +259,42 @@ static void growth_within_a_limit_is_counted(void **state)
     assert_true(message_growing_longest(1, UINT64_MAX, false) == UINT64_MAX);
 }
 
+/* A mark of this very message in front, a pattern behind it, and not a bit that could differ. */
+static void marked_messages_are_their_own(void **state)
+{
+    uint8_t message[REPLY_ROOM];
+    uint8_t other[REPLY_ROOM];
+    struct message_plan plan;
+    struct message_cursor cursor;
+    struct mark mark;
+    (void)state;
+    assert_true(message_plan_make_marked(&plan, MARK_BYTES, REPLY_ROOM - 1, 77, 5));
+    message_cursor_start(&plan, &cursor, 9);
+    for (uint64_t i = 1; i <= 300; i++) {
+        uint32_t size = message_size(&plan, &cursor);
+        assert_in_range(size, MARK_BYTES, REPLY_ROOM - 1);
+        cursor.time_ns = 1000 * i;
+        message[size] = 0xee;
+        message_write(&plan, &cursor, size, message);
+        assert_int_equal(message[size], 0xee);
+        assert_int_equal(mark_read(message, size, &mark), MARK_RIGHT);
+        assert_true(mark.run == 77 && mark.client == 5 && mark.connection == 9);
+        assert_true(mark.sequence == i && mark.time_ns == 1000 * i && mark.refusal == 0);
+        assert_true(message_is(&plan, &cursor, size, message));
+        cursor.time_ns++;
+        assert_false(message_is(&plan, &cursor, size, message));
+        struct message_cursor again;
+        message_cursor_at(&plan, &again, 9, i);
+        again.time_ns = 1000 * i;
+        message_write(&plan, &again, size, other);
+        assert_memory_equal(message, other, size);
+        message_cursor_next(&cursor);
+        cursor.time_ns = 1000 * i;
+        assert_false(message_is(&plan, &cursor, size, message));
+    }
+    message_plan_free(&plan);
+}
+
 /* ---- replies ---- */
 
 struct fixture {
@@ -405,6 +442,7 @@ int main(void)
         cmocka_unit_test(texts_bytes_are_foretold),
         cmocka_unit_test(growing_messages_repeat_their_text),
         cmocka_unit_test(growth_within_a_limit_is_counted),
+        cmocka_unit_test(marked_messages_are_their_own),
         cmocka_unit_test(right_replies_pass),
         cmocka_unit_test(each_wrong_bit_is_seen),
         cmocka_unit_test(wrong_sizes_are_seen),

@@ -72,6 +72,7 @@ static void defaults(void **state)
     assert_true(options.timeout_ns > 0 && options.answer_timeout_ns > 0);
     assert_true(options.connect_timeout_ns > 0);
     assert_null(options.json);
+    assert_null(options.ledger);
     assert_false(options.quiet);
 }
 
@@ -249,6 +250,36 @@ static void a_seeds_run_that_makes_no_sense_is_refused_by_name(void **state)
     refuses(cases, sizeof cases / sizeof cases[0]);
 }
 
+static void a_ledger_that_makes_no_sense_is_refused_by_name(void **state)
+{
+    static const struct refusal cases[] = {
+        {"--ledger=", "--ledger: \"\" is not the name of a file"},
+        {"--ledger x --size 20", "--size: with --ledger each message has at least 48 bytes"},
+        {"--ledger x --size 47-100", "--size: with --ledger each message has at least 48 bytes"},
+        {"--ledger x --frame fixed:47", "--frame: with --ledger each message has at least 48"},
+        {"--ledger x --frame delimiter:;", "--ledger: cannot be combined with --frame delimiter:;"},
+        {"--ledger x --frame length:1 --size 252", "--size: the framing length:1 cannot carry"},
+        {"--ledger x --long", "--long: cannot be combined with --ledger"},
+        {"--ledger x --growing", "--growing: cannot be combined with --ledger"},
+    };
+    (void)state;
+    refuses(cases, sizeof cases / sizeof cases[0]);
+}
+
+static void a_ledger_settles_the_size(void **state)
+{
+    (void)state;
+    accepts("--ledger x");
+    assert_string_equal(options.ledger, "x");
+    assert_true(options.sized && options.size_min == 64 && options.size_max == 64);
+    accepts("--ledger x --size 48");
+    assert_true(options.size_min == 48 && options.size_max == 48);
+    accepts("--ledger x --frame fixed:500");
+    assert_true(options.size_min == 500 && options.size_max == 500);
+    accepts("--ledger x --frame varint --size 48-1000 --duration 1 --reply bare");
+    assert_true(options.size_min == 48 && options.size_max == 1000);
+}
+
 static void framings_settle_the_rest(void **state)
 {
     (void)state;
@@ -329,6 +360,8 @@ int main(void)
         cmocka_unit_test(every_option_is_read),
         cmocka_unit_test(hosts_are_read),
         cmocka_unit_test(bad_values_are_refused_by_name),
+        cmocka_unit_test(a_ledger_that_makes_no_sense_is_refused_by_name),
+        cmocka_unit_test(a_ledger_settles_the_size),
         cmocka_unit_test(a_seeds_run_that_makes_no_sense_is_refused_by_name),
         cmocka_unit_test(framings_settle_the_rest),
         cmocka_unit_test(times_are_read_and_written),

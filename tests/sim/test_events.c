@@ -229,6 +229,80 @@ static void a_full_queue_pauses_and_says_why(void **state)
     scene_tear_down();
 }
 
+/* Of all connections: queued by push_much, told as sent, still queued at the end. */
+static struct {
+    uint64_t queued;
+    uint64_t told;
+    uint64_t left;
+    uint64_t told_late; /* after JOINING */
+    bool joining;
+} sums;
+
+static void sum_sent(void *context, struct berth_conn *conn, const struct berth_record *record)
+{
+    (void)context;
+    (void)conn;
+    sums.joining = sums.joining || record->event == BERTH_EVENT_JOINING;
+    if (record->event == BERTH_EVENT_SENT) {
+        sums.told += record->value;
+        sums.told_late += sums.joining ? record->value : 0;
+    }
+}
+
+static void sum_left(struct berth_conn *conn, enum berth_reason reason)
+{
+    sums.left += berth_conn_queued_bytes(conn);
+    scene_on_close(conn, reason);
+}
+
+static void queue_much(struct berth_conn *conn, const struct berth_message *message)
+{
+    static const uint8_t much[30000];
+    (void)message;
+    scene.messages++;
+    while (berth_send(conn, much, sizeof much) == BERTH_OK) {
+        sums.queued += sizeof much + 4;
+    }
+}
+
+/* A send that is in flight when its connection is cut may still take bytes (law 3 of io.h). */
+static void what_a_cut_send_took_is_told(void **state)
+{
+    const struct berth_framing framing = berth_framing_seed(64);
+    const struct sim_options options = {.cancel_loses = SIM_RATE_ONE};
+    uint64_t late = 0;
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        memset(&sums, 0, sizeof sums);
+        scene_set_up(&framing);
+        scene.config.on_event = sum_sent;
+        scene.config.send_max_bytes = SCENE_ROOM / 2;
+        scene.config.send_high_bytes = SCENE_ROOM / 4;
+        scene.protocol.on_message = queue_much;
+        scene.protocol.on_close = sum_left;
+        scene_start(seed, &options);
+        berth_server_watch(scene.server, BERTH_WATCH_FLOW);
+        uint32_t actor = scene_arrive(false);
+        scene_say(actor, "\1\0\0\0a", 5);
+        SCENE_UNTIL(scene.messages == 1);
+        for (uint64_t turns = 0; turns < 20 + seed; turns++) {
+            scene_turn(); /* until the pipe is full */
+        }
+        scene.actors[actor].reads = true;
+        scene_turn();
+        berth_server_stop(scene.server);
+        berth_server_stop(scene.server);
+        SCENE_UNTIL(scene.closes == 1);
+        struct berth_stats stats;
+        berth_server_stats(scene.server, &stats);
+        assert_int_equal(sums.told, stats.bytes_out);
+        assert_int_equal(sums.told + sums.left, sums.queued);
+        late += sums.told_late;
+        scene_tear_down();
+    }
+    assert_true(late > 0); /* or this has tested nothing */
+}
+
 static struct berth_kept *kept[3];
 static uint32_t kept_count;
 
@@ -320,6 +394,7 @@ int main(void)
         cmocka_unit_test(a_mask_without_a_watcher_is_none),
         cmocka_unit_test(a_batch_is_recorded_once),
         cmocka_unit_test(a_full_queue_pauses_and_says_why),
+        cmocka_unit_test(what_a_cut_send_took_is_told),
         cmocka_unit_test(kept_messages_are_told),
         cmocka_unit_test(a_pause_by_handle_is_recorded),
         cmocka_unit_test(bytes_that_are_no_frame),

@@ -36,6 +36,12 @@ add_test(NAME tools.flow_page
     ${CMAKE_BINARY_DIR}/bin ${CMAKE_BINARY_DIR}/flow_page)
 set_tests_properties(tools.flow_page PROPERTIES TIMEOUT 60 SKIP_RETURN_CODE 77)
 
+# The ledger's checker, on planted ledgers; ./dev ledger, shortened, on both backends.
+add_test(NAME tools.ledger
+  COMMAND ${BERTH_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/ledger.py ${PROJECT_SOURCE_DIR}
+    ${CMAKE_BINARY_DIR}/ledger)
+set_tests_properties(tools.ledger PROPERTIES TIMEOUT 30)
+
 # ./dev walkthrough, shortened.
 add_test(NAME tools.walkthrough_large
   COMMAND ${BERTH_PYTHON} ${PROJECT_SOURCE_DIR}/tools/walkthrough --seconds 2 --most 600

@@ -1,0 +1,12 @@
+# The pure parts of berthd: tests/serve/test_<noun>.c becomes the test serve.<noun>.
+set(SERVE_SOURCES_account ${PROJECT_SOURCE_DIR}/apps/berthd/account.c)
+file(GLOB SERVE_TESTS CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/test_*.c)
+foreach(source IN LISTS SERVE_TESTS)
+  get_filename_component(name ${source} NAME_WE)
+  string(REPLACE "test_" "" noun ${name})
+  add_executable(serve_${noun} ${source} ${SERVE_SOURCES_${noun}})
+  target_link_libraries(serve_${noun} PRIVATE apps_common PkgConfig::CMOCKA)
+  target_include_directories(serve_${noun} PRIVATE ${PROJECT_SOURCE_DIR}/apps/berthd)
+  add_test(NAME serve.${noun} COMMAND serve_${noun})
+  set_tests_properties(serve.${noun} PROPERTIES TIMEOUT ${TEST_SECONDS})
+endforeach()
