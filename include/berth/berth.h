@@ -27,7 +27,7 @@
  *     reading. Sends that answer nothing do not wait for it.
  *  5  Close is allowed anywhere, also inside any callback; it is idempotent and asynchronous.
  *     Half-close, drain and close wait until no message is unanswered and the queue is out, or
- *     until their deadline.
+ *     until their deadline; the peer's half-close and a stop also until no on_drained is owed.
  *  6  A handle may be used on any thread while the server object lives: a stale one gives an error
  *     value, never undefined behaviour. To release or answer a kept message, and to close, cannot
  *     fail for lack of anything; only new payloads can (BERTH_E_WOULD_EXCEED).
