@@ -459,7 +459,8 @@ int berth_server_listening(struct berth_server *server, bool on, struct berth_er
 /* Calls `each` for every connection between on_open and on_close, on its worker, where everything
  * is allowed that is in a callback; then `done` (may be NULL) once, on the worker that was last.
  * Returns at once. A worker's connections are visited in one turn. Before start, it waits for the
- * start. While the workers end, `done` may be called on this thread, before this returns.
+ * start, or, if that never comes or fails, for berth_server_destroy, which then calls `done`. While
+ * the workers end, `done` may be called on this thread, before this returns.
  * BERTH_E_WOULD_EXCEED (post_bytes), BERTH_E_STATE (all workers have ended): then neither is. */
 int berth_visit(struct berth_server *server, void (*each)(struct berth_conn *conn, void *context),
                 void (*done)(void *context), void *context);

@@ -347,6 +347,7 @@ static void destroy_workers(struct berth_server *server)
         struct worker *worker = &server->workers[i];
         BERTH_ASSERT(!worker->thread_runs);
         BERTH_ASSERT(worker->io == NULL);
+        remote_end(worker); /* what waited for a start that never came, or failed */
         worker_destroy(worker);
     }
 }
