@@ -27,7 +27,7 @@
  *     reading. Sends that answer nothing do not wait for it.
  *  5  Close is allowed anywhere, also inside any callback; it is idempotent and asynchronous.
  *     Half-close, drain and close wait until no message is unanswered and the queue is out, or
- *     until their deadline.
+ *     until their deadline; the peer's half-close and a stop also until no on_drained is owed.
  *  6  A handle may be used on any thread while the server object lives: a stale one gives an error
  *     value, never undefined behaviour. To release or answer a kept message, and to close, cannot
  *     fail for lack of anything; only new payloads can (BERTH_E_WOULD_EXCEED). In a child of fork
@@ -462,7 +462,8 @@ int berth_server_listening(struct berth_server *server, bool on, struct berth_er
 /* Calls `each` for every connection between on_open and on_close, on its worker, where everything
  * is allowed that is in a callback; then `done` (may be NULL) once, on the worker that was last.
  * Returns at once. A worker's connections are visited in one turn. Before start, it waits for the
- * start. While the workers end, `done` may be called on this thread, before this returns.
+ * start, or, if that never comes or fails, for berth_server_destroy, which then calls `done`. While
+ * the workers end, `done` may be called on this thread, before this returns.
  * BERTH_E_WOULD_EXCEED (post_bytes), BERTH_E_STATE (all workers have ended): then neither is. */
 int berth_visit(struct berth_server *server, void (*each)(struct berth_conn *conn, void *context),
                 void (*done)(void *context), void *context);

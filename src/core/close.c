@@ -200,13 +200,14 @@ static void step_open(struct berth_conn *conn)
     if ((conn->flags & CF_BLOCKED) != 0) {
         return; /* messages that came are still to be handed over */
     }
-    bool unanswered = conn->window_last != NULL;
+    /* The program has still to answer a message, or to be told that it may send again. */
+    bool owes = conn->window_last != NULL || (conn->flags & (CF_EXCEEDED | CF_WAITS_POST)) != 0;
     if ((conn->flags & CF_STOP) != 0 && (conn->flags & CF_INPUT_ENDED) == 0) {
         receive_update(conn); /* cancels it; what it still brings is answered */
-        if (!unanswered && !io_in_flight(conn->worker->io, conn->sock, IO_RECEIVE)) {
+        if (!owes && !io_in_flight(conn->worker->io, conn->sock, IO_RECEIVE)) {
             close_begin(conn, BERTH_REASON_STOP, 0);
         }
-    } else if ((conn->flags & CF_INPUT_ENDED) != 0 && !unanswered) {
+    } else if ((conn->flags & CF_INPUT_ENDED) != 0 && !owes) {
         enum berth_reason reason =
             conn->input_bytes > 0 ? BERTH_REASON_TRUNCATED : BERTH_REASON_PEER;
         close_begin(conn, reason, 0);

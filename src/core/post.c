@@ -45,7 +45,7 @@ void *post_take(struct post *post, size_t bytes)
     size_t got;
     pthread_mutex_lock(&post->lock);
     void *taken = pool_take(&post->pool, bytes, &got);
-    if (taken == NULL) {
+    if (taken == NULL && post->pool.used > 0) { /* else nobody would give any back, and say so */
         atomic_store(&post->full, true);
         post->full_used = post->pool.used;
     }

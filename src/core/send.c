@@ -246,4 +246,5 @@ void send_drained(struct berth_conn *conn)
         WATCH(conn->worker, conn, THREAD, 0, BERTH_CALLBACK_DRAINED);
         conn->speaker->protocol.on_drained(conn);
     }
+    attend(conn); /* its end may have waited for this */
 }

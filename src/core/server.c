@@ -310,9 +310,15 @@ int berth_server_start(struct berth_server *server, struct berth_error *error)
     if (result == 0) {
         return BERTH_OK;
     }
+    uint32_t threads = server->threads;
     berth_server_wait(server, -1);
     int code = result == -ENOMEM ? BERTH_E_MEMORY : BERTH_E_SYSTEM;
-    return error_set(error, code, -result, NULL, "a worker did not start");
+    if (threads < server->config.workers) {
+        return error_set(error, code, -result, "workers", "no thread for worker %u of %u",
+                         threads + 1, server->config.workers);
+    }
+    return error_set(error, code, -result, NULL, "the %s backend of a worker did not open",
+                     io_backend_name(server->backend));
 }
 
 int server_start_stepped(struct berth_server *server)
@@ -365,6 +371,7 @@ static void destroy_workers(struct berth_server *server)
         struct worker *worker = &server->workers[i];
         BERTH_ASSERT(!worker->thread_runs);
         BERTH_ASSERT(worker->io == NULL);
+        remote_end(worker); /* what waited for a start that never came, or failed */
         worker_destroy(worker);
     }
 }

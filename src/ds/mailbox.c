@@ -48,5 +48,6 @@ struct mail *mailbox_take(struct mailbox *box)
 
 struct mail *mailbox_close(struct mailbox *box)
 {
-    return turned_round(atomic_exchange(&box->top, &closed));
+    struct mail *last = atomic_exchange(&box->top, &closed);
+    return last == &closed ? NULL : turned_round(last);
 }

@@ -25,7 +25,7 @@ bool mailbox_put(struct mailbox *box, struct mail *mail);
  * none. The one taker. O(letters). */
 struct mail *mailbox_take(struct mailbox *box);
 
-/* Closes it for ever and takes out what is left. The one taker. */
+/* Closes it for ever and takes out what is left; NULL if it was closed before. The one taker. */
 struct mail *mailbox_close(struct mailbox *box);
 
 static inline bool mailbox_is_empty(struct mailbox *box)

@@ -48,6 +48,7 @@ static void a_closed_box_takes_nothing(void **state)
     assert_true(mailbox_put(&box, &first.mail));
     assert_ptr_equal(mailbox_close(&box), &first.mail);
     assert_false(mailbox_put(&box, &second.mail));
+    assert_null(mailbox_close(&box));
 }
 
 static void *put_all(void *argument)

@@ -378,6 +378,21 @@ static void a_visit_of_nobody_is_refused(void **state)
     }
 }
 
+static void a_visit_of_a_server_that_never_starts_ends_with_it(void **state)
+{
+    (void)state;
+    struct berth_config config;
+    live_settings(&config);
+    config.workers = 2;
+    struct berth_server *server = live_create(&config);
+    struct visited visited = {0};
+    assert_int_equal(berth_visit(server, each, visit_done, &visited), BERTH_OK);
+    assert_int_equal(atomic_load(&visited.done), 0);
+    berth_server_destroy(server);
+    assert_int_equal(atomic_load(&visited.done), 1);
+    assert_int_equal(atomic_load(&visited.connections), 0);
+}
+
 /* Handles of connections that come and go are used by another thread all the time: nobody else's
  * connection is ever closed by one. */
 static _Atomic bool churning;
@@ -581,6 +596,7 @@ int main(void)
         LIVE_ON_BOTH(listening_is_asked_for_all_the_time),
         LIVE_ON_BOTH(what_never_fits_is_too_large),
         LIVE_ON_BOTH(a_visit_of_nobody_is_refused),
+        LIVE_ON_BOTH(a_visit_of_a_server_that_never_starts_ends_with_it),
         LIVE_ON_BOTH(all_addresses_or_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,44 @@
+# Allocation torture: tests/torture/test_<noun>.c becomes the tests torture.<noun>.<backend>, with
+# every k-th allocation failed, and under the label full torture.<noun>_full.<backend>, with all of
+# them. The linker leads what the library asks for through help_allocations.c.
+set(TORTURE_FOLDER ${CMAKE_CURRENT_LIST_DIR})
+set(TORTURE_WRAPPED malloc calloc aligned_alloc posix_memalign strdup strndup realloc free
+  mmap munmap pthread_create pthread_join socket accept4 eventfd epoll_create1 epoll_ctl close fopen
+  io_uring_queue_init_params io_uring_queue_exit io_uring_register_buf_ring
+  io_uring_register_ring_fd io_uring_submit io_uring_submit_and_get_events io_uring_submit_and_wait
+  io_uring_submit_and_wait_timeout pool_take pool_can nodes_take nodes_can)
+list(TRANSFORM TORTURE_WRAPPED PREPEND -Wl,--wrap=)
+
+# The simulated world asks for its own memory, and never fails: the library's is what is tortured.
+# Its objects here come before the library's, which then are not taken from the archive.
+file(GLOB TORTURE_WORLD CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/io/sim*.c)
+add_library(torture_world OBJECT ${TORTURE_WORLD})
+target_include_directories(torture_world PRIVATE ${PROJECT_SOURCE_DIR}/src)
+target_link_libraries(torture_world PRIVATE berth)
+target_compile_options(torture_world PRIVATE -std=gnu17 -D_GNU_SOURCE
+  -include ${TORTURE_FOLDER}/help_world.h)
+
+file(GLOB TORTURE_HELPERS CONFIGURE_DEPENDS ${TORTURE_FOLDER}/help_*.c)
+add_library(torture_helpers OBJECT ${TORTURE_HELPERS})
+target_include_directories(torture_helpers PUBLIC ${PROJECT_SOURCE_DIR}/src
+  ${PROJECT_SOURCE_DIR}/tests)
+target_link_libraries(torture_helpers PUBLIC berth)
+target_compile_options(torture_helpers PUBLIC -std=gnu17 -D_GNU_SOURCE)
+
+file(GLOB TORTURE_TESTS CONFIGURE_DEPENDS ${TORTURE_FOLDER}/test_*.c)
+foreach(source IN LISTS TORTURE_TESTS)
+  get_filename_component(name ${source} NAME_WE)
+  string(REPLACE "test_" "" noun ${name})
+  add_executable(torture_${noun} ${source} $<TARGET_OBJECTS:torture_helpers>
+    $<TARGET_OBJECTS:torture_world>)
+  target_link_libraries(torture_${noun} PRIVATE torture_helpers)
+  target_link_options(torture_${noun} PRIVATE ${TORTURE_WRAPPED})
+  foreach(backend IN ITEMS sim epoll uring)
+    add_test(NAME torture.${noun}.${backend} COMMAND torture_${noun} ${backend})
+    set_tests_properties(torture.${noun}.${backend} PROPERTIES TIMEOUT ${TEST_SECONDS}
+      SKIP_RETURN_CODE 77 ENVIRONMENT_MODIFICATION "BERTH_FULL=unset:")
+    add_test(NAME torture.${noun}_full.${backend} COMMAND torture_${noun} ${backend})
+    set_tests_properties(torture.${noun}_full.${backend} PROPERTIES TIMEOUT 1200 LABELS full
+      SKIP_RETURN_CODE 77 ENVIRONMENT BERTH_FULL=1)
+  endforeach()
+endforeach()
