@@ -56,6 +56,7 @@ void admit_fill(struct worker *worker)
             break;
         }
         worker->accepts_in_flight++;
+        worker->accept_turn = worker->turn;
         uint32_t accept = (uint32_t)__builtin_ctz(~worker->accepts_busy);
         worker->accepts_busy |= 1u << accept;
         WATCH(worker, NULL, ACCEPT_STARTED, admit_number(worker, accept), 0);

@@ -263,6 +263,7 @@ struct worker {
     uint32_t permits;           /* held and not in use by an accept in flight */
     uint32_t accepts_in_flight; /* each uses a permit */
     uint32_t accepts_busy;      /* their numbers, a bit each */
+    uint32_t accept_turn;       /* in which the last one was started */
     bool accept_paused;
     struct wheel_timer accept_timer;
     enum worker_accepting accepting;

@@ -249,7 +249,9 @@ static void look_for_quiet(struct worker *worker, uint32_t completions)
     if (!looks_for_more(worker)) {
         return;
     }
-    bool busy = completions > 0 || worker->parked.count > 0 || worker->shares_first != NULL;
+    bool fresh = worker->accepts_in_flight > 0 && worker->accept_turn == worker->turn;
+    bool busy =
+        completions > 0 || worker->parked.count > 0 || worker->shares_first != NULL || fresh;
     if (busy && ++worker->busy_turns < BUSY_TURNS_MAX) {
         return;
     }
@@ -266,8 +268,9 @@ static void look_for_quiet(struct worker *worker, uint32_t completions)
 
 static bool look_for_end(struct worker *worker)
 {
+    bool pauses = worker->queue_open && worker->accept_paused; /* clients wait, as far as we know */
     if (worker->phase < WORKER_STOPPING || worker->slots.used > 0 ||
-        worker->accepts_in_flight > 0) {
+        worker->accepts_in_flight > 0 || pauses) {
         return false;
     }
     wheel_cancel(&worker->wheel, &worker->stop_timer);
