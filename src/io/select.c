@@ -194,7 +194,7 @@ static bool step_open(struct trial *t)
     int result = io_open(&io_backend_uring, &config, &t->io);
     if (result < 0) {
         t->io = NULL;
-        t->opening = uring_failing_step(&config);
+        t->opening = uring_failing_step(&config); /* empty: this time it opened */
         return failed(t, result);
     }
     t->deadline_ns = io_now(t->io) + TRIAL_NS;
@@ -463,11 +463,12 @@ static const char *try_uring(int *error)
     struct trial t;
     const char *failure = NULL;
     if (!begin_trial(&t)) {
-        failure = "listen on 127.0.0.1";
+        failure = t.buffers == NULL ? "memory for the self-test" : "listen on 127.0.0.1";
     }
     for (size_t i = 0; failure == NULL && i < sizeof steps / sizeof steps[0]; i++) {
         if (!steps[i].run(&t)) {
-            failure = t.opening != NULL ? t.opening : steps[i].name;
+            bool named = t.opening != NULL && t.opening[0] != '\0';
+            failure = named ? t.opening : steps[i].name;
         }
     }
     *error = t.error;
