@@ -134,7 +134,7 @@ static int run_server(const struct options *options, struct berth_server *server
         book_stand_between(serving->book, protocol);
     }
     if (answering == NULL) {
-        fprintf(stderr, "berthd: --handler: the system has no threads for it\n");
+        fprintf(stderr, "berthd: --handler: the system has no memory or no threads for it\n");
     } else if (listen_all(server, options, protocol, &error) != BERTH_OK ||
                berth_server_start(server, &error) != BERTH_OK) {
         status = report(options, &error);

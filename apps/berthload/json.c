@@ -153,6 +153,7 @@ static void put_losses(struct part part, const struct tally *tally)
 static void put_steps(struct part part, const struct histogram *latency)
 {
     cJSON *steps = cJSON_AddArrayToObject(part.object, "histogram");
+    *part.failed |= steps == NULL;
     for (uint32_t first = 0; first < HISTOGRAM_BUCKETS; first += HISTOGRAM_STEPS) {
         uint64_t count = 0;
         for (uint32_t i = first; i < first + HISTOGRAM_STEPS; i++) {

@@ -125,6 +125,15 @@ const char *probe_advice(int system, const char *where, uint64_t timeout_ns, cha
                  "  Does its own firewall, or a rule for this process, block it?",
                  where);
         break;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        snprintf(out, bytes,
+                 "the test connection to %s was not tried: %s.\n"
+                 "  It is this machine, or this process, that has no more (ulimit -n).",
+                 where, strerror(system));
+        break;
     default:
         snprintf(out, bytes,
                  "the test connection to %s failed: %s.\n"

@@ -2,9 +2,10 @@
  * sockets, closing, naming. Each call is a few system calls and keeps no state.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -57,19 +58,20 @@ static bool from_system(const struct sockaddr_storage *name, struct berth_addres
     return true;
 }
 
-/* The system's own ceiling for a backlog; listen(2) applies it without a word. */
+/* The system's own ceiling for a backlog; listen(2) applies it without a word. Read in one piece:
+ * without memory for a buffer a stream reads byte by byte, and this file gives its first byte only.
+ */
 static int backlog_limit(void)
 {
-    int limit = SOMAXCONN;
-    FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
-    if (file != NULL) {
-        char text[16] = "";
-        if (fgets(text, sizeof text, file) != NULL && strtol(text, NULL, 10) > 0) {
-            limit = (int)strtol(text, NULL, 10);
-        }
-        fclose(file);
+    char text[16] = "";
+    int fd = open("/proc/sys/net/core/somaxconn", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return SOMAXCONN;
     }
-    return limit;
+    ssize_t count = read(fd, text, sizeof text - 1);
+    close(fd);
+    long limit = count > 0 ? strtol(text, NULL, 10) : 0;
+    return limit > 0 && limit <= INT_MAX ? (int)limit : SOMAXCONN;
 }
 
 /* Binds and listens; -1 with errno set if any step fails. */

@@ -465,7 +465,7 @@ static void run(struct trial_result *result)
 {
     struct trial t;
     if (!begin_trial(&t, result->features_off)) {
-        result->failure = "listen on 127.0.0.1";
+        result->failure = t.buffers == NULL ? "memory for the self-test" : "listen on 127.0.0.1";
     }
     for (size_t i = 0; result->failure == NULL && i < sizeof steps / sizeof steps[0]; i++) {
         if (!steps[i].run(&t)) {

@@ -192,6 +192,7 @@ static void each_failure_has_its_advice(void **state)
         {EHOSTUNREACH, "the machine is unreachable", "address right"},
         {ENETUNREACH, "the network is unreachable", "network up"},
         {EACCES, "was forbidden by this machine", "firewall"},
+        {EMFILE, "was not tried: Too many open files", "ulimit -n"},
         {ECONNRESET, "failed: Connection reset by peer", "server running"},
     };
     char seen[sizeof cases / sizeof cases[0]][PROBE_ADVICE_BYTES];
