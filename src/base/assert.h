@@ -3,15 +3,29 @@
 #ifndef BERTH_BASE_ASSERT_H
 #define BERTH_BASE_ASSERT_H
 
-#define BERTH_LIKELY(x)   __builtin_expect(!!(x), 1)
-#define BERTH_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#include <stdbool.h>
 
 /* Prints "file:line: function: assertion failed: text" to stderr and aborts. */
 _Noreturn void berth__assert_failed(const char *text, const char *file, int line,
                                     const char *function);
 
+#ifdef BERTH_COVERAGE
+
+/* ./dev coverage counts the branches of the program, of which an assert is none. Macros without
+ * parameters leave what follows them in brackets at its own place, where it is counted. */
+void berth__assert_holds(bool holds);
+#define BERTH_LIKELY
+#define BERTH_UNLIKELY
+#define BERTH_ASSERT berth__assert_holds
+
+#else
+
+#define BERTH_LIKELY(x)   __builtin_expect(!!(x), 1)
+#define BERTH_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define BERTH_ASSERT(x)                                                                            \
     (BERTH_LIKELY(x) ? (void)0 : berth__assert_failed(#x, __FILE__, __LINE__, __func__))
+
+#endif
 
 /* A place that cannot be reached. */
 #define BERTH_UNREACHABLE() berth__assert_failed("unreachable", __FILE__, __LINE__, __func__)

@@ -44,7 +44,8 @@ int error_set(struct berth_error *error, int code, int system, const char *setti
     va_start(arguments, format);
     int length = vsnprintf(error->text, sizeof error->text, format, arguments);
     va_end(arguments);
-    if (system != 0 && length >= 0 && (size_t)length < sizeof error->text) {
+    /* A length below 0, a failure, is a huge one here: nothing is added then either. */
+    if (system != 0 && (size_t)length < sizeof error->text) {
         snprintf(error->text + length, sizeof error->text - (size_t)length, ": %s",
                  strerror(system));
     }

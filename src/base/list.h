@@ -63,13 +63,11 @@ static inline void list_remove(struct list *list, struct link *link)
     list->count--;
 }
 
-/* The element pushed first, taken out; NULL when the list is empty. */
+/* The element pushed first, taken out. There is one: the caller looked at the count. */
 static inline struct link *list_take(struct list *list)
 {
     struct link *link = list->ring.next;
-    if (link == &list->ring) {
-        return NULL;
-    }
+    BERTH_ASSERT(link != NULL && link != &list->ring);
     list_remove(list, link);
     return link;
 }

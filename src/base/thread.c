@@ -9,6 +9,8 @@
 #include <signal.h>
 #include <time.h>
 
+#include "base/assert.h"
+
 #define MS_PER_S  1000
 #define NS_PER_MS 1000000
 #define NS_PER_S  1000000000
@@ -80,8 +82,8 @@ uint32_t thread_cpus(void)
 {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) != 0) {
-        return 1;
+        return 1; /* more of them than a set has room for */
     }
-    int count = CPU_COUNT(&set);
-    return count < 1 ? 1 : (uint32_t)count;
+    BERTH_ASSERT(CPU_COUNT(&set) >= 1);
+    return (uint32_t)CPU_COUNT(&set);
 }

@@ -76,6 +76,7 @@ static void window_push(struct berth_conn *conn, struct kept *kept)
 static void window_pop(struct berth_conn *conn)
 {
     struct kept *first = oldest(conn);
+    BERTH_ASSERT(first != NULL);
     if (first->next == first) {
         conn->window_last = NULL;
     } else {

@@ -208,19 +208,13 @@ void receive_update(struct berth_conn *conn)
  * what it can get, the others would have waited for nothing. */
 void receive_rearm_parked(struct worker *worker)
 {
-    uint32_t count = io_leases_free(worker->io);
-    while (count > 0) {
-        struct link *link = list_take(&worker->parked);
-        if (link == NULL) {
-            return;
-        }
-        struct berth_conn *conn = LIST_ENTRY(link, struct berth_conn, parked);
+    for (uint32_t free = io_leases_free(worker->io); free > 0 && worker->parked.count > 0; free--) {
+        struct berth_conn *conn = LIST_ENTRY(list_take(&worker->parked), struct berth_conn, parked);
         conn->flags = (conn->flags & ~CF_BROUGHT) | CF_RECEIVING;
         WATCH(worker, conn, RESUMED, 0, BERTH_PAUSE_BUFFERS);
         WATCH(worker, conn, RECEIVE_STARTED, 0, 0);
         io_receive_once(worker->io, conn->sock, conn_token(conn, IO_RECEIVE));
         deadline_reading(conn);
-        count--;
     }
 }
 

@@ -155,7 +155,7 @@ int berth_framing_check(const struct berth_framing *framing, struct berth_error 
         return check_custom(framing, error);
     case BERTH_FRAMING_VARINT:
     case BERTH_FRAMING_FIXED:
-        break;
+        return BERTH_OK;
     }
-    return BERTH_OK;
+    BERTH_UNREACHABLE(); /* kind_name knew it */
 }

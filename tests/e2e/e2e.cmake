@@ -20,7 +20,7 @@ function(berth_e2e_test name source backends)
   get_filename_component(noun ${source} NAME_WE)
   string(REPLACE "test_" "" noun ${noun})
   set(seconds ${TEST_SECONDS})
-  if(DEFINED E2E_SECONDS_${noun})
+  if(DEFINED E2E_SECONDS_${noun} AND E2E_SECONDS_${noun} GREATER seconds)
     set(seconds ${E2E_SECONDS_${noun}})
   endif()
   set(patience ${seconds}) # what the test itself takes for its limit

@@ -35,8 +35,7 @@ static void fill(struct entry *entry, const uint8_t *data, size_t size)
                      UINT64_MAX / (i + 1) - data[0]);
     }
     if (data[1] > 128 && size > 40) {
-        entry->peer.family = BERTH_IPV6;
-        entry->peer.port = data[4];
+        entry->peer = (struct berth_address){.family = BERTH_IPV6, .port = data[4]};
         memcpy(entry->peer.bytes, data + 5, sizeof entry->peer.bytes);
         entry->local = entry->peer;
         entry->local.family = BERTH_IPV4;

@@ -1,5 +1,5 @@
 # The keepers are tested too: each proves on planted files that it finds what it must find.
-foreach(keeper IN ITEMS check_layers check_style)
+foreach(keeper IN ITEMS check_layers check_style coverage)
   add_test(NAME tools.${keeper}
     COMMAND ${BERTH_PYTHON} ${PROJECT_SOURCE_DIR}/tools/${keeper} --self-test)
   set_tests_properties(tools.${keeper} PROPERTIES TIMEOUT ${TEST_SECONDS})
@@ -20,6 +20,9 @@ set_tests_properties(tools.faults PROPERTIES TIMEOUT ${TEST_SECONDS})
 separate_arguments(INSTALL_FLAGS UNIX_COMMAND "${CMAKE_C_FLAGS}")
 if(BERTH_SANITIZE)
   list(APPEND INSTALL_FLAGS -fsanitize=${BERTH_SANITIZE})
+endif()
+if(BERTH_COVERAGE)
+  list(APPEND INSTALL_FLAGS -fprofile-instr-generate)
 endif()
 add_test(NAME tools.install
   COMMAND ${BERTH_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/install.py ${PROJECT_SOURCE_DIR}

@@ -256,6 +256,32 @@ static void a_full_pool_is_told(void **state)
     bench_close(&bench);
 }
 
+/* chain_can says what chain_reserve would do: within the chains' share, and if the pool has a
+ * piece. */
+static void what_can_be_reserved_is_known(void **state)
+{
+    (void)state;
+    static struct bench bench;
+    size_t got = 0;
+    bench_open(&bench);
+    assert_true(chain_can(&bench.pool, POOL_SHARE(POOL_BYTES) - SLAB_HEAD));
+    assert_false(chain_can(&bench.pool, POOL_SHARE(POOL_BYTES)));
+    /* Others have all of it but a piece that is too small, so that the share alone would not do. */
+    void *most = pool_take(&bench.pool, POOL_BYTES / 2, &got);
+    void *rest = pool_take(&bench.pool, POOL_BYTES / 4, &got);
+    void *more = pool_take(&bench.pool, POOL_BYTES / 8, &got);
+    assert_true(most != NULL && rest != NULL && more != NULL);
+    assert_true(chain_can(&bench.pool, POOL_BYTES / 8 - SLAB_HEAD));
+    assert_false(chain_can(&bench.pool, POOL_BYTES / 8));
+    assert_int_equal(chain_reserve(&bench.chain, &bench.pool, POOL_BYTES / 8), -1);
+    pool_give(&bench.pool, most);
+    assert_true(chain_can(&bench.pool, POOL_BYTES / 8));
+    assert_int_equal(chain_reserve(&bench.chain, &bench.pool, POOL_BYTES / 8), 0);
+    pool_give(&bench.pool, rest);
+    pool_give(&bench.pool, more);
+    bench_close(&bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +289,7 @@ int main(void)
         cmocka_unit_test(a_reservation_is_one_slab),
         cmocka_unit_test(trimming_gives_back_what_was_not_used),
         cmocka_unit_test(a_full_pool_is_told),
+        cmocka_unit_test(what_can_be_reserved_is_known),
     };
     return cmocka_run_group_tests_name("chain", tests, NULL, NULL);
 }

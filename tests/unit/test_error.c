@@ -110,6 +110,20 @@ static void set_cuts_long_texts(void **state)
     }
 }
 
+/* What cannot be formatted (here: a character that the C locale does not have) leaves a text that
+ * ends, and adds nothing to it. */
+static void set_survives_a_format_that_fails(void **state)
+{
+    (void)state;
+    struct berth_error error;
+    memset(&error, 0xee, sizeof error);
+    error.text[0] = '\0';
+    error_set(&error, BERTH_E_SYSTEM, ENOENT, "workers", "%ls", L"\x20ac");
+    assert_int_equal(error.code, BERTH_E_SYSTEM);
+    assert_int_equal(error.system, ENOENT);
+    assert_string_equal(error.text, "");
+}
+
 static void set_takes_no_error_too(void **state)
 {
     (void)state;
@@ -125,6 +139,7 @@ int main(void)
         cmocka_unit_test(set_fills_everything),
         cmocka_unit_test(set_adds_the_systems_text),
         cmocka_unit_test(set_cuts_long_texts),
+        cmocka_unit_test(set_survives_a_format_that_fails),
         cmocka_unit_test(set_takes_no_error_too),
     };
     return cmocka_run_group_tests_name("base.error", tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "buf/pool.h"
 
 #define PIECES_MAX 400
@@ -198,6 +199,37 @@ static void what_no_pool_can_hold_is_refused(void **state)
     bench_close(&bench);
 }
 
+/* Up to the largest size there is, and no further: two of them stay two. */
+static void the_largest_pieces_come_together(void **state)
+{
+    (void)state;
+    struct pool pool;
+    size_t largest = (size_t)1 << POOL_LARGEST_LOG2;
+    size_t got = 0;
+    uint8_t *base = memory_reserve(2 * largest);
+    uint8_t *account = memory_reserve(pool_account_bytes(2 * largest));
+    assert_true(base != NULL && account != NULL);
+    pool_init(&pool, base, 2 * largest, account);
+    void *small[2];
+    small[0] = pool_take(&pool, 1, &got);
+    void *other = pool_take(&pool, largest, &got);
+    assert_true(small[0] != NULL && other != NULL);
+    assert_false(pool_can(&pool, largest));
+    small[1] = pool_take(&pool, 1, &got);
+    pool_give(&pool, small[0]);
+    assert_false(pool_can(&pool, largest));
+    pool_give(&pool, small[1]);
+    assert_true(pool_can(&pool, largest)); /* what was split 22 times is one again */
+    pool_give(&pool, other);
+    for (int i = 0; i < 2; i++) {
+        assert_non_null(pool_take(&pool, largest, &got));
+        assert_int_equal(got, largest);
+    }
+    assert_int_equal(pool.used, 2 * largest);
+    memory_release(base, 2 * largest);
+    memory_release(account, pool_account_bytes(2 * largest));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +237,7 @@ int main(void)
         cmocka_unit_test(pieces_come_together_again),
         cmocka_unit_test(a_shortage_merges_what_is_ready),
         cmocka_unit_test(what_no_pool_can_hold_is_refused),
+        cmocka_unit_test(the_largest_pieces_come_together),
     };
     return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
 }

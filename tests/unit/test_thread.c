@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "base/thread.h"
+#include "refuse.h"
 
 struct report {
     struct latch go;
@@ -94,12 +95,54 @@ static void there_is_a_cpu(void **state)
     assert_true(thread_cpus() >= 1);
 }
 
+/* A system that has no more threads says so, and the caller's signals are as they were. */
+static int start_without_threads(void *argument)
+{
+    struct report *report = argument;
+    sigset_t before;
+    sigset_t after;
+    pthread_t thread;
+    pthread_sigmask(SIG_BLOCK, NULL, &before);
+    refuse_call(SYS_clone, EAGAIN);
+    refuse_call(SYS_clone3, EAGAIN);
+    int result = thread_start(&thread, "berth-test", run, report);
+    pthread_sigmask(SIG_BLOCK, NULL, &after);
+    for (int signal = 1; signal < 32; signal++) {
+        if (sigismember(&before, signal) != sigismember(&after, signal)) {
+            return signal + 100;
+        }
+    }
+    return result;
+}
+
+static void a_thread_that_cannot_start_is_told(void **state)
+{
+    (void)state;
+    struct report report = {.name = ""};
+    assert_int_equal(refuse_in_child(start_without_threads, &report), EAGAIN);
+}
+
+static int count_without_affinity(void *argument)
+{
+    (void)argument;
+    refuse_call(SYS_sched_getaffinity, EINVAL);
+    return (int)thread_cpus();
+}
+
+static void a_cpu_is_there_when_the_system_does_not_say(void **state)
+{
+    (void)state;
+    assert_int_equal(refuse_in_child(count_without_affinity, NULL), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_thread_has_a_name_and_no_signals),
         cmocka_unit_test(a_latch_waits_its_time_and_no_less),
         cmocka_unit_test(there_is_a_cpu),
+        cmocka_unit_test(a_thread_that_cannot_start_is_told),
+        cmocka_unit_test(a_cpu_is_there_when_the_system_does_not_say),
     };
     return cmocka_run_group_tests_name("thread", tests, NULL, NULL);
 }

@@ -256,6 +256,37 @@ static void what_is_deferred_waits_for_its_release(void **state)
     assert_int_equal(wheel.count, 0);
 }
 
+/* A timer's link points into the wheel or into another timer, and which it is must be told apart
+ * wherever in memory the timers lie. */
+static void timers_may_lie_on_either_side_of_the_wheel(void **state)
+{
+    (void)state;
+    static struct {
+        struct wheel_timer below[4 * WHEEL_LANES];
+        struct wheel wheel;
+        struct wheel_timer above[4 * WHEEL_LANES];
+    } m;
+    uint64_t due_ns = 70 * WHEEL_TICK_NS;
+    for (int side = 0; side < 2; side++) {
+        struct wheel_timer *timers = side == 0 ? m.below : m.above;
+        wheel_init(&m.wheel, 0);
+        for (size_t i = 0; i < 4 * WHEEL_LANES; i++) {
+            wheel_set(&m.wheel, &timers[i], due_ns);
+        }
+        /* The first that were set are the last of their lanes: behind others. */
+        for (size_t i = 0; i < 3 * WHEEL_LANES; i++) {
+            wheel_cancel(&m.wheel, &timers[i]);
+            wheel_validate(&m.wheel);
+            assert_int_not_equal(wheel_next_ns(&m.wheel), WHEEL_NEVER);
+        }
+        for (size_t i = 0; i < WHEEL_LANES; i++) {
+            assert_non_null(wheel_expire(&m.wheel, due_ns));
+        }
+        assert_null(wheel_expire(&m.wheel, due_ns));
+        assert_int_equal(m.wheel.count, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +294,7 @@ int main(void)
         cmocka_unit_test(a_far_timer_wakes_seldom),
         cmocka_unit_test(many_timers_of_one_tick_all_expire),
         cmocka_unit_test(what_is_deferred_waits_for_its_release),
+        cmocka_unit_test(timers_may_lie_on_either_side_of_the_wheel),
     };
     return cmocka_run_group_tests_name("wheel", tests, NULL, NULL);
 }
