@@ -12,8 +12,7 @@
 
 #include "swarm/swarm.h"
 
-#define OUT_MESSAGES 6    /* of an outgoing connection */
-#define OUT_LARGE    1000 /* bytes of a message that may find no room */
+#define OUT_MESSAGES 6 /* of an outgoing connection */
 
 static struct swarm *swarm_of(const struct berth_conn *conn)
 {
@@ -439,8 +438,10 @@ static bool reason_is_right(const struct swarm *swarm, const struct visit *visit
     case BERTH_REASON_MESSAGE_SLOW:
     case BERTH_REASON_RECEIVE_IDLE:
     case BERTH_REASON_SEND_IDLE:
-    case BERTH_REASON_SEND_STALLED:
         return visit->missed == visit->reason;
+    case BERTH_REASON_SEND_STALLED: /* by the worker's clock, or the system gave up */
+        return visit->missed == visit->reason || broken || (visit->deeds & DEED_VANISHED) != 0 ||
+               !known;
     case BERTH_REASON_SLOW:
         return (swarm->program.classes >> CLASS_GROUP & 1) != 0;
     }
@@ -491,7 +492,7 @@ static void client_opened(struct berth_conn *conn)
     while (visit->pushes < OUT_MESSAGES) {
         uint32_t size = content_write(swarm, visit->life, visit->pushes, message);
         int result = berth_send(conn, message, size);
-        if (result == BERTH_E_WOULD_EXCEED && size > OUT_LARGE) {
+        if (result == BERTH_E_WOULD_EXCEED) {
             break; /* so many large ones do not fit, and need not */
         }
         visit_expect(swarm, visit, "send of a client", result, BERTH_OK);
