@@ -67,6 +67,7 @@
 /* The world's faults. All zero is a kind world: delays of the default mean and nothing else. A
  * rate of SIM_RATE_ONE for `no_buffer`, `accept_error` or `spurious` leaves no way forward. */
 struct sim_options {
+    uint64_t start_ns;      /* the clock's first moment; 0: a second */
     uint64_t delay_mean_ns; /* of each step of each operation; exponential, at least 1 ns */
     uint32_t pipe_bytes;    /* the most bytes on their way in one direction */
 

@@ -627,7 +627,7 @@ struct sim_world *sim_world_create(uint64_t seed, const struct sim_options *opti
     struct sim_world *world = calloc(1, sizeof *world);
     BERTH_ASSERT(world != NULL);
     world->random = seed;
-    world->now_ns = START_NS;
+    world->now_ns = options != NULL && options->start_ns != 0 ? options->start_ns : START_NS;
     world->conns_free = SIM_NONE;
     world->next_port = PORT_FIRST;
     sim_world_options(world, options);

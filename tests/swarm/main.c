@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "faults/row.h"
 #include "swarm/swarm.h"
 
 #define SEEDS_DEFAULT 200
@@ -73,6 +74,15 @@ static void add(struct swarm_sums *into, const struct swarm_sums *from)
     into->steps += from->steps;
     into->visits += from->visits;
     into->messages += from->messages;
+    into->replies += from->replies;
+    into->vanished += from->vanished;
+    into->shut += from->shut;
+    into->resets += from->resets;
+    into->no_buffer += from->no_buffer;
+    into->overflows += from->overflows;
+    into->stale += from->stale;
+    into->wraps += from->wraps;
+    into->clocks += from->clocks;
     for (unsigned i = 0; i < sizeof into->reasons / sizeof into->reasons[0]; i++) {
         into->reasons[i] += from->reasons[i];
     }
@@ -98,6 +108,37 @@ static uint64_t play(const struct wish *wish, uint64_t first, struct swarm_sums 
         count++;
     }
     return count;
+}
+
+/* Rows for docs/FAULTS.md: what these runs held of each fault. */
+static void leave_rows(const struct wish *wish, const struct swarm_sums *sums, uint64_t seeds,
+                       bool met)
+{
+    const struct {
+        const char *id;
+        uint64_t count;
+        const char *what;
+    } rows[] = {
+        {"F01", sums->vanished, "peers vanished, each was ended"},
+        {"F03", sums->shut, "peers ended their side and heard every reply"},
+        {"F04", sums->resets, "resets, no part of a message handed over"},
+        {"F15", sums->no_buffer, "receives found no buffer, nothing was lost"},
+        {"F16", sums->overflows, "overflows of the queue, nothing was lost"},
+        {"F17", sums->completions, "completions, sends and receives short at the world's will"},
+        {"F21", sums->clocks, "runs with clocks near 2^63 ns and 2^32 ms"},
+        {"F23", sums->stale, "calls with stale handles, each refused"},
+        {"F44", sums->wraps, "runs in which turns and generations wrapped"},
+    };
+    if (wish->without != 0) {
+        return; /* some of it was left out */
+    }
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        fault_begin(rows[i].id, "sim", "sim");
+        if (met && rows[i].count > 0) {
+            fault_met("%llu %s, in %llu seeds", (unsigned long long)rows[i].count, rows[i].what,
+                      (unsigned long long)seeds);
+        }
+    }
 }
 
 /* The seeds that failed once, one a line behind which a comment may stand. */
@@ -323,6 +364,7 @@ int main(int count, char **arguments)
     if (wish.shrink) {
         return shrink(&wish);
     }
+    leave_rows(&wish, &sums, 0, false);
     if (wish.list != NULL && !play_list(&wish, &sums, &seeds)) {
         return 2;
     }
@@ -332,6 +374,7 @@ int main(int count, char **arguments)
         seeds += play(&wish, wish.first, &sums);
     }
     if (result == 0) {
+        leave_rows(&wish, &sums, seeds, true);
         print_sums(&sums, seeds);
         if (wish.hash) {
             printf("hash %016llx\n", (unsigned long long)sums.hash);

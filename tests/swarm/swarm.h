@@ -76,7 +76,8 @@
     X(DEADLINE, "deadlines")                                                                       \
     X(TIGHT, "a-tight-pool")                                                                       \
     X(STOP, "an-early-stop")                                                                       \
-    X(WORKERS, "several-workers")
+    X(WORKERS, "several-workers")                                                                  \
+    X(WRAPS, "wrapping-counters")
 
 enum swarm_class {
 #define SWARM_CLASS(name, text) CLASS_##name,
@@ -221,6 +222,7 @@ struct held {
 
 struct program {
     struct dice dice;
+    uint64_t stale;   /* calls with handles of connections that had ended */
     uint64_t classes; /* bits: what it does */
     uint32_t paused;  /* visits */
     uint32_t pace;    /* kept messages are let go of in one of so many turns */
@@ -266,6 +268,7 @@ struct swarm {
     bool one_by_one;              /* on_message, not on_messages */
     int backlog;
     bool dozes;
+    bool wraps;     /* counters begin shortly before their end */
     uint32_t kinds; /* bits: which actors come */
     uint32_t actors_count;
     uint32_t lives_most;
@@ -296,9 +299,8 @@ struct swarm {
     uint32_t idle;     /* steps since */
     uint32_t stops;
 
-    uint64_t hash;
-    uint64_t completions;
-    uint64_t virtual_ns;
+    uint64_t no_buffer; /* what the workers' ios saw */
+    uint64_t overflows;
 };
 
 /* What many runs came to. */
@@ -308,6 +310,15 @@ struct swarm_sums {
     uint64_t steps;
     uint64_t visits;
     uint64_t messages;
+    uint64_t replies;
+    uint64_t vanished; /* connections whose peer did */
+    uint64_t shut;     /* ... ended its side */
+    uint64_t resets;   /* ... reset, or was reset, in the middle */
+    uint64_t no_buffer;
+    uint64_t overflows;
+    uint64_t stale;  /* calls with handles of connections that had ended */
+    uint64_t wraps;  /* runs */
+    uint64_t clocks; /* runs that began late */
     uint64_t reasons[32];
     uint64_t hash;
 };

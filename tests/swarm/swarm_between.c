@@ -66,8 +66,9 @@ static void let_some_go(struct swarm *swarm)
 
 /* ------------------------------------------------------------------------------- between turns */
 
-static int live(const struct visit *visit)
+static int live(struct swarm *swarm, const struct visit *visit)
 {
+    swarm->program.stale += visit->closes == 0 ? 0 : 1;
     return visit->closes == 0 ? BERTH_OK : BERTH_E_STALE;
 }
 
@@ -80,7 +81,7 @@ static void push_by_handle(struct swarm *swarm, struct visit *visit)
         visit->owed = true;
         return;
     }
-    visit_expect(swarm, visit, "send by handle", result, live(visit));
+    visit_expect(swarm, visit, "send by handle", result, live(swarm, visit));
     visit->handled += result == BERTH_OK ? 1 : 0;
 }
 
@@ -95,18 +96,18 @@ static void ask_by_handle(struct swarm *swarm)
     case 0:
         if (program_does(swarm, CLASS_CLOSE) && program_one_in(swarm, 20)) {
             result = berth_handle_close(swarm->server, visit->handle);
-            visit_expect(swarm, visit, "close by handle", result, live(visit));
+            visit_expect(swarm, visit, "close by handle", result, live(swarm, visit));
             visit->closing = true;
         }
         break;
     case 1:
         result = berth_handle_pause(swarm->server, visit->handle);
-        visit_expect(swarm, visit, "pause by handle", result, live(visit));
+        visit_expect(swarm, visit, "pause by handle", result, live(swarm, visit));
         visit_set_paused(swarm, visit, result == BERTH_OK);
         break;
     case 2:
         result = berth_handle_resume(swarm->server, visit->handle);
-        visit_expect(swarm, visit, "resume by handle", result, live(visit));
+        visit_expect(swarm, visit, "resume by handle", result, live(swarm, visit));
         visit_set_paused(swarm, visit, false);
         break;
     default:

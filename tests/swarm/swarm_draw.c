@@ -5,14 +5,15 @@
 
 #include "swarm/swarm.h"
 
-#define POOL_TIGHT    (1u << 20) /* the least that a server takes */
-#define POOL_LOOSE    (1u << 23)
-#define MESSAGE_SMALL 64
-#define MESSAGE_MOST  1500
-#define MESSAGE_LARGE 65000 /* a dozen of them in parts fill a tight pool's share */
-#define RECEIVE_LARGE 500
-#define PIPE_LARGE    2048
-#define POST_BYTES    65536 /* the least */
+#define START_BEFORE_NS 2000000000u
+#define POOL_TIGHT      (1u << 20) /* the least that a server takes */
+#define POOL_LOOSE      (1u << 23)
+#define MESSAGE_SMALL   64
+#define MESSAGE_MOST    1500
+#define MESSAGE_LARGE   65000 /* a dozen of them in parts fill a tight pool's share */
+#define RECEIVE_LARGE   500
+#define PIPE_LARGE      2048
+#define POST_BYTES      65536 /* the least */
 
 /* A deadline must leave honest peers time: so many mean delays at the least. */
 #define DELAYS_TO_DEADLINE 4000
@@ -77,6 +78,11 @@ static void draw_options(struct swarm *swarm)
     if (kind > 0 && trouble) {
         sim_options_trouble(o, draw);
     }
+    /* The clock may have run for centuries, or its milliseconds be about to wrap 32 bits. */
+    static const uint64_t starts[] = {0, 0, UINT64_C(1) << 63, (UINT64_C(1) << 32) * NS_PER_MS};
+    o->start_ns = starts[dice_below(&swarm->dice, sizeof starts / sizeof starts[0])];
+    o->start_ns -= o->start_ns != 0 ? dice_below(&swarm->dice, START_BEFORE_NS) : 0;
+    o->start_ns = swarm_has(swarm, CLASS_WRAPS) ? o->start_ns : 0;
     keep_only(swarm, CLASS_LONG, &o->long_delay);
     keep_only(swarm, CLASS_SPLIT, &o->split);
     keep_only(swarm, CLASS_SHORT, &o->short_send);
@@ -238,6 +244,8 @@ void swarm_draw(struct swarm *swarm)
     draw_program(swarm);
     bool dozes = dice_one_in(dice, 3);
     swarm->dozes = dozes && swarm_has(swarm, CLASS_DOZE);
+    bool wraps = dice_one_in(dice, 3);
+    swarm->wraps = wraps && swarm_has(swarm, CLASS_WRAPS);
     swarm->hostile_steps = dice_between(dice, 500, 12000);
     bool stops = dice_one_in(dice, 5);
     swarm->stop_at_step = dice_below(dice, (uint32_t)swarm->hostile_steps);

@@ -13,17 +13,19 @@
 #include "io/sim_world.h"
 #include "swarm/swarm.h"
 
-#define STEPS_MAX    8000000
-#define IDLE_MAX     100000 /* steps without progress */
-#define ALARM_NS     20000  /* how soon an actor that rests acts again, as quick as the world */
-#define RESTS_MAX    200    /* steps without progress, after which nobody has anything left to do */
-#define DOZE_MAX     200    /* reaps: some wait for the workers' patience to end */
-#define FREEZE_NS    (40 * NS_PER_MS) /* the shortest deadlines pass in it */
-#define DOZE_IN      40               /* steps, of which one dozes */
-#define VALIDATE_IN  1000             /* steps */
-#define NEWCOMERS    2
-#define HEAL_BASE_NS (1000 * 1000 * NS_PER_MS) /* beside the deadlines, and SIM_GIVE_UP_NS */
-#define HEAL_DELAYS  2000000 /* ... and so many mean delays: many a message goes byte by byte */
+#define STEPS_MAX        8000000
+#define IDLE_MAX         100000 /* steps without progress */
+#define ALARM_NS         20000  /* how soon an actor that rests acts again, as quick as the world */
+#define RESTS_MAX        200 /* steps without progress, after which nobody has anything left to do */
+#define DOZE_MAX         200              /* reaps: some wait for the workers' patience to end */
+#define FREEZE_NS        (40 * NS_PER_MS) /* the shortest deadlines pass in it */
+#define DOZE_IN          40               /* steps, of which one dozes */
+#define VALIDATE_IN      1000             /* steps */
+#define WRAP_TURNS       100
+#define WRAP_GENERATIONS 5 /* an even number is left: the slots are free */
+#define NEWCOMERS        2
+#define HEAL_BASE_NS     (1000 * 1000 * NS_PER_MS) /* beside the deadlines, and SIM_GIVE_UP_NS */
+#define HEAL_DELAYS      2000000 /* ... and so many mean delays: many a message goes byte by byte */
 
 /* --------------------------------------------------------------------------- what it says of it */
 
@@ -131,6 +133,19 @@ _Noreturn void swarm_fail(const struct swarm *swarm, const char *format, ...)
 /* -------------------------------------------------------------------------------------- it opens
  */
 
+/* Counters that wrap in a long life begin shortly before: turns, and the generations of slots, of
+ * which a token holds 24 bits. */
+static void wrap_counters(struct swarm *swarm)
+{
+    for (uint32_t w = 0; w < swarm->config.workers; w++) {
+        struct worker *worker = &swarm->server->workers[w];
+        worker->turn = UINT32_MAX - WRAP_TURNS;
+        for (uint32_t slot = 0; slot < worker->slots.count; slot++) {
+            worker->slots.entries[slot].generation = IO_GENERATION_MASK - WRAP_GENERATIONS;
+        }
+    }
+}
+
 static void open_server(struct swarm *swarm)
 {
     struct berth_error error = {.text = ""};
@@ -157,6 +172,9 @@ static void open_server(struct swarm *swarm)
                        swarm->seed % 2 == 0 ? BERTH_WATCH_ALL : BERTH_WATCH_CONNECTIONS);
     if (server_start_stepped(swarm->server) != 0) {
         swarm_fail(swarm, "start");
+    }
+    if (swarm->wraps) {
+        wrap_counters(swarm);
     }
     struct io_config config = {.world = swarm->world,
                                .socks_max = 1,
@@ -219,6 +237,10 @@ static void step_worker(struct swarm *swarm, uint32_t index, bool wait)
     }
     if (!goes_on) {
         swarm_note(swarm, "worker %u has ended", index);
+        struct io_stats stats;
+        io_stats(worker->io, &stats);
+        swarm->no_buffer += stats.no_buffer;
+        swarm->overflows += stats.overflows;
         worker_close(worker);
         swarm->ended[index] = true;
         swarm->workers_left--;
@@ -483,13 +505,23 @@ static void dismiss_actors(struct swarm *swarm)
 static void sum_up(const struct swarm *swarm, struct swarm_sums *sums)
 {
     sums->completions += sim_world_completions(swarm->world);
-    sums->virtual_ns += sim_world_now(swarm->world);
+    sums->virtual_ns += sim_world_now(swarm->world) - swarm->options.start_ns;
+    sums->clocks += swarm->options.start_ns != 0 ? 1 : 0;
     sums->steps += swarm->steps;
     sums->visits += swarm->visits_count;
     for (uint32_t i = 0; i < swarm->visits_count; i++) {
-        sums->messages += swarm->visits[i].messages;
-        sums->reasons[swarm->visits[i].reason]++;
+        const struct visit *visit = &swarm->visits[i];
+        sums->messages += visit->messages;
+        sums->replies += visit->replies;
+        sums->vanished += (visit->deeds & DEED_VANISHED) != 0 ? 1 : 0;
+        sums->shut += (visit->deeds & DEED_SHUT) != 0 ? 1 : 0;
+        sums->resets += visit->reason == BERTH_REASON_RESET ? 1 : 0;
+        sums->reasons[visit->reason]++;
     }
+    sums->no_buffer += swarm->no_buffer;
+    sums->overflows += swarm->overflows;
+    sums->stale += swarm->program.stale;
+    sums->wraps += swarm->wraps ? 1 : 0;
     sums->hash = (sums->hash ^ sim_world_hash(swarm->world)) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
