@@ -24,6 +24,10 @@ class EndOfStream(Exception):
     """The server ended its side, between two replies."""
 
 
+class CutOff(AssertionError):
+    """The stream ended inside a reply."""
+
+
 class Length:
     """PROTOCOL.md section 3. The default is the seed's framing."""
 
@@ -124,7 +128,7 @@ class Stream:
                 rest = len(self.bytes)
                 if begins and rest == 0:
                     raise EndOfStream
-                raise AssertionError(f"the stream ended inside a reply, {count - rest} bytes early")
+                raise CutOff(f"the stream ended inside a reply, {count - rest} bytes early")
             self.bytes += piece
         self.at += count
         return bytes(self.bytes[self.at - count : self.at])

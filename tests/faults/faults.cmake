@@ -6,7 +6,8 @@ if(E2E_NO_PYTEST OR NOT TARGET berthd OR NOT TARGET berthload)
   return()
 endif()
 
-set(FAULTS_WITHOUT_BACKEND)
+set(FAULTS_WITHOUT_BACKEND f43_nonsense)
+
 # Measured in time, or large.
 set(FAULTS_SERIAL
   f01_half_open
@@ -15,6 +16,9 @@ set(FAULTS_SERIAL
   f18_broken_send
   f21_clocks
   f22_frozen
+  f36_bad_lines
+  f42_log
+  f44_counters
 )
 
 # Limits in seconds, where the ordinary one is too little; of full forms, where five minutes are.
@@ -22,6 +26,9 @@ set(FAULTS_FULL_SECONDS 300)
 set(FAULTS_SECONDS_f02_vanished_reader 15) # what is pulled is waited for
 set(FAULTS_SECONDS_f18_broken_send 15)
 set(FAULTS_SECONDS_f21_clocks 10)
+set(FAULTS_SECONDS_f36_bad_lines 20)
+set(FAULTS_SECONDS_f42_log 15)
+set(FAULTS_SECONDS_f43_nonsense 15) # hundreds of starts
 set(FAULTS_FULL_SECONDS_f23_stale_handles 1200) # a million connections on each backend
 
 function(berth_fault_test name source backend full)
@@ -36,7 +43,7 @@ function(berth_fault_test name source backend full)
     set(seconds ${FAULTS_FULL_SECONDS})
     list(APPEND environment BERTH_FULL=1)
   endif()
-  if(DEFINED FAULTS_${key})
+  if(DEFINED FAULTS_${key} AND FAULTS_${key} GREATER seconds)
     set(seconds ${FAULTS_${key}})
   endif()
   set(patience ${seconds}) # for one event, as in e2e.cmake

@@ -22,6 +22,10 @@ CLONE_NEWNET = 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
 MINE = "/proc/thread-self/ns/net"
 
+# Where a classic BPF program finds a random number: SKF_AD_OFF + SKF_AD_RANDOM. The program of lose()
+# loads it, takes it modulo 100, and drops (2) what is below the percentage, else passes it (0).
+BPF_RANDOM = 0xFFFFF000 + 56
+
 SERVER, CLIENT = "192.0.2.1", "192.0.2.2"  # addresses that are for examples (RFC 5737)
 
 
@@ -102,6 +106,21 @@ class Network:
         """A setting of the server's system, by its place under /proc/sys."""
         with self.at_server(), open(f"/proc/sys/{name}", "w", encoding="ascii") as file:
             file.write(f"{value}\n")
+
+    def lose(self, percent):
+        """So many of the packets to the server get lost, at random."""
+        drop = f"5,32 0 0 {BPF_RANDOM},148 0 0 100,53 1 0 {percent},6 0 0 2,6 0 0 0"
+        with self.at_server():
+            command("tc", "qdisc", "replace", "dev", "cable", "clsact")
+            command("tc", "filter", "replace", "dev", "cable", "ingress", "pref", "1", "handle", "1",
+                    "protocol", "ip", "bpf", "da", "bytecode", drop)
+
+    def narrow(self, bits):
+        """So many bits a second, each way."""
+        for at in (self.at_server, self.at_client):
+            with at():
+                command("tc", "qdisc", "replace", "dev", "cable", "root", "tbf", "rate", bits,
+                        "burst", "4kb", "latency", "400ms")
 
     def cable(self, plugged):
         """What is sent while it is not goes nowhere, and nobody is told."""

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import scale
 
-ENDS = scale(150, 1000)
+ENDS = scale(80, 1000)
 
 
 def talk(server, rng, largest):

@@ -1,50 +1,28 @@
 """F21: the clock on the wall lies, by up to a day at every look; the monotonic one has run for
 decades. Deadlines and delays are kept as ever."""
 
-import ctypes
-import errno
 import json
-import os
 import re
 import time
 
-import pytest
-
 from conftest import in_child, preloaded, run
 from peer import readable
+from timespace import enter_time_namespace, need_time_namespaces
 
 FIRST, MESSAGE, IDLE, DELAY = 300, 400, 500, 100  # ms
 LATE_MS_MAX = 1000  # of a busy machine; a clock that jumps would be a day
 DEADLINES = ("--first-message-timeout", FIRST, "--message-timeout", MESSAGE,
              "--receive-idle-timeout", IDLE, "--delay", DELAY)
 
-CLONE_NEWTIME = 0x80
 MONOTONIC_S = 2_000_000_000  # 63 years
-LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def decades_later(limits):
-    """The process becomes a program in a time namespace of its own."""
-
     def prepare():
         in_child(limits)()
-        if LIBC.unshare(CLONE_NEWTIME) != 0:
-            os._exit(127)
-        with open("/proc/self/timens_offsets", "w", encoding="ascii") as file:
-            file.write(f"monotonic {MONOTONIC_S} 0\n")
+        enter_time_namespace(MONOTONIC_S)
 
     return prepare
-
-
-def need_time_namespaces():
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if LIBC.unshare(CLONE_NEWTIME) == 0 else ctypes.get_errno())
-    _, status = os.waitpid(child, 0)
-    error = os.waitstatus_to_exitcode(status)
-    if error in (errno.EPERM, errno.EINVAL, errno.ENOSYS):
-        pytest.skip("this user, or this kernel, makes no time namespaces")
-    assert error == 0
 
 
 def late_ms(begin, end, deadline):
