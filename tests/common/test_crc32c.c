@@ -16,7 +16,7 @@ static uint32_t bit_by_bit(const uint8_t *bytes, size_t count)
 {
     uint32_t crc = UINT32_MAX;
     for (size_t i = 0; i < 8 * count; i++) {
-        uint32_t bit = (bytes[i / 8] >> i % 8 ^ crc) & 1;
+        uint32_t bit = ((uint32_t)bytes[i / 8] >> i % 8 ^ crc) & 1;
         crc = crc >> 1 ^ bit * UINT32_C(0x82f63b78);
     }
     return ~crc;

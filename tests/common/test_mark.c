@@ -137,9 +137,8 @@ static void a_liar_is_found(void **state)
 
 static void other_messages_have_no_mark(void **state)
 {
-    static const char *const others[] = {"", "BLm", "hello",
-                                         "M1-C1 and a pattern that is long "
-                                         "enough to be a message with a mark"};
+    static const char *const others[] = {
+        "", "BLm", "hello", "M1-C1 and a pattern behind it that is as long as one with a mark"};
     struct mark mark;
     (void)state;
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {

@@ -3,10 +3,13 @@
     tests/tools/ledger.py TOP FOLDER
 """
 
+import contextlib
+import importlib.machinery
+import importlib.util
+import io
 import json
 import os
 import struct
-import subprocess
 import sys
 
 TOP, FOLDER = sys.argv[1:]
@@ -28,6 +31,18 @@ def crc32c(data):
         for _ in range(8):
             crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
     return crc ^ 0xFFFFFFFF
+
+
+def load_checker():
+    """tools/ledger, once, as a process for each case would take most of the time."""
+    sys.path.insert(0, os.path.join(TOP, "tools"))
+    loader = importlib.machinery.SourceFileLoader("ledger", os.path.join(TOP, "tools/ledger"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("ledger", loader))
+    loader.exec_module(module)
+    return module
+
+
+CHECKER = load_checker()
 
 
 class File:
@@ -130,9 +145,11 @@ def run(files, *options):
         paths.append(os.path.join(FOLDER, f"{place}.ledger"))
         with open(paths[-1], "wb") as file:
             file.write(data)
-    done = subprocess.run([os.path.join(TOP, "tools/ledger"), *options, *paths],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    return done.returncode, done.stdout
+    said = io.StringIO()
+    sys.argv = ["ledger", *options, *paths]
+    with contextlib.redirect_stdout(said):
+        status = CHECKER.main()
+    return status, said.getvalue()
 
 
 WRONG_THINGS = []
