@@ -445,9 +445,10 @@ WRAP(int, epoll_ctl, (int set, int what, int fd, struct epoll_event *event))
     return __real_epoll_ctl(set, what, fd, event);
 }
 
-WRAP(FILE *, fopen, (const char *path, const char *mode))
+/* The library opens files to read them; no mode is passed on. */
+WRAP(int, open, (const char *path, int flags, ...))
 {
-    return out_of_descriptors("fopen") ? NULL : __real_fopen(path, mode);
+    return out_of_descriptors("open") ? -1 : got_descriptor(__real_open(path, flags), "open");
 }
 
 /* --------------------------------------------------------------------------------------- the ring

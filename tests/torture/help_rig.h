@@ -198,6 +198,9 @@ void rig_stop(void);
 /* Ends it in order, whatever has become of it, and checks that nothing is left. */
 void rig_down(void);
 
+/* The real time, monotonic. */
+uint64_t rig_now_ms(void);
+
 /* One step of the world. */
 void rig_turn(void);
 /* The same, as part of waiting for something. Memory comes back when nothing goes on any more. */

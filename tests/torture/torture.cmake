@@ -3,7 +3,7 @@
 # them. The linker leads what the library asks for through help_allocations.c.
 set(TORTURE_FOLDER ${CMAKE_CURRENT_LIST_DIR})
 set(TORTURE_WRAPPED malloc calloc aligned_alloc posix_memalign strdup strndup realloc free
-  mmap munmap pthread_create pthread_join socket accept4 eventfd epoll_create1 epoll_ctl close fopen
+  mmap munmap pthread_create pthread_join socket accept4 eventfd epoll_create1 epoll_ctl close open
   io_uring_queue_init_params io_uring_queue_exit io_uring_register_buf_ring
   io_uring_register_ring_fd io_uring_submit io_uring_submit_and_get_events io_uring_submit_and_wait
   io_uring_submit_and_wait_timeout pool_take pool_can nodes_take nodes_can)
@@ -42,3 +42,43 @@ foreach(source IN LISTS TORTURE_TESTS)
       SKIP_RETURN_CODE 77 ENVIRONMENT BERTH_FULL=1)
   endforeach()
 endforeach()
+
+# The programs themselves, with their allocations failed from outside (program_failing.c).
+if(TARGET berthd AND TARGET berthload)
+  set(PROGRAM_WRAPPED mmap pthread_create socket eventfd epoll_create1 signalfd fopen open)
+  if(BERTH_SANITIZE)
+    list(APPEND PROGRAM_WRAPPED malloc calloc realloc aligned_alloc)
+  endif()
+  list(TRANSFORM PROGRAM_WRAPPED PREPEND -Wl,--wrap=)
+  foreach(program IN ITEMS berthd berthload)
+    get_target_property(sources ${program} SOURCES)
+    get_target_property(folder ${program} SOURCE_DIR)
+    get_target_property(libraries ${program} LINK_LIBRARIES)
+    get_target_property(definitions ${program} COMPILE_DEFINITIONS)
+    list(TRANSFORM sources PREPEND ${folder}/ REGEX "^[^/]") # those that are not absolute
+    add_executable(${program}_torture ${sources} ${TORTURE_FOLDER}/program_failing.c)
+    target_link_libraries(${program}_torture PRIVATE ${libraries})
+    if(definitions)
+      target_compile_definitions(${program}_torture PRIVATE ${definitions})
+    endif()
+    if(BERTH_SANITIZE)
+      target_compile_definitions(${program}_torture PRIVATE BERTH_TORTURE_WRAPS)
+    endif()
+    set_source_files_properties(${TORTURE_FOLDER}/program_failing.c PROPERTIES COMPILE_OPTIONS
+      "-std=gnu17;-D_GNU_SOURCE")
+    target_link_options(${program}_torture PRIVATE ${PROGRAM_WRAPPED})
+  endforeach()
+endif()
+
+# tests/torture/programs.py runs them.
+if(TARGET berthd_torture)
+  foreach(backend IN ITEMS epoll uring)
+    set(command ${BERTH_PYTHON} ${TORTURE_FOLDER}/programs.py ${CMAKE_BINARY_DIR}/bin ${backend})
+    add_test(NAME torture.programs.${backend} COMMAND ${command})
+    set_tests_properties(torture.programs.${backend} PROPERTIES TIMEOUT ${TEST_SECONDS}
+      SKIP_RETURN_CODE 77 ENVIRONMENT_MODIFICATION "BERTH_FULL=unset:")
+    add_test(NAME torture.programs_full.${backend} COMMAND ${command})
+    set_tests_properties(torture.programs_full.${backend} PROPERTIES TIMEOUT 1200 LABELS full
+      SKIP_RETURN_CODE 77 ENVIRONMENT BERTH_FULL=1)
+  endforeach()
+endif()
