@@ -55,12 +55,10 @@ static void note_reason(struct berth_conn *conn, enum berth_reason reason, int s
     }
 }
 
-/* Begins an orderly end. Nothing if it has begun. */
+/* Begins an orderly end. */
 void close_begin(struct berth_conn *conn, enum berth_reason reason, int system)
 {
-    if (conn->state != CONN_OPEN) {
-        return;
-    }
+    BERTH_ASSERT(conn->state == CONN_OPEN);
     note_reason(conn, reason, system);
     RECORD(conn->worker, conn, CLOSING, conn->system, conn->reason);
     conn_move(conn, CONN_DRAINING);
@@ -74,10 +72,10 @@ void close_begin(struct berth_conn *conn, enum berth_reason reason, int system)
 void close_now(struct berth_conn *conn, enum berth_reason reason, int system, bool reset)
 {
     struct worker *worker = conn->worker;
-    if (conn->state == CONN_JOINING || conn->state == CONN_FREE) {
+    BERTH_ASSERT(conn->state >= CONN_OPEN);
+    if (conn->state == CONN_JOINING) {
         return;
     }
-    BERTH_ASSERT(conn->state != CONN_CONNECTING);
     note_reason(conn, reason, system);
     if (conn->state == CONN_OPEN) {
         RECORD(worker, conn, CLOSING, conn->system, conn->reason);
@@ -264,8 +262,7 @@ void close_step(struct berth_conn *conn)
 /* Whether this reason is more than that the connection ended: what the peer had done before. */
 static bool says_more(unsigned reason)
 {
-    return reason == BERTH_REASON_REFUSED ||
-           (reason >= BERTH_REASON_FIRST_MESSAGE && reason <= BERTH_REASON_SEND_STALLED);
+    return reason == BERTH_REASON_REFUSED || reason >= BERTH_REASON_FIRST_MESSAGE;
 }
 
 /* The linger deadline has passed. Bytes that we could not send make it the reason, unless that

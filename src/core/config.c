@@ -68,6 +68,11 @@
 #define POST_BYTES_DEFAULT (16 * MIB)
 #define POST_BYTES_MIN     (64 * KIB)
 
+/* What the bounds of the settings add up to, and less than the address space of a process: 4 TiB of
+ * the program's own bytes, 1 TiB of pool, and little beside. Whether the system gives so much is
+ * found when it is reserved. */
+#define LAYOUT_MOST ((size_t)1 << 46)
+
 #define PAGE        4096
 #define SPACE_ALIGN 16 /* as malloc aligns */
 
@@ -186,7 +191,7 @@ static size_t put(size_t *at, size_t bytes)
     return here;
 }
 
-int layout_plan(const struct berth_config *config, struct layout *out, struct berth_error *error)
+void layout_plan(const struct berth_config *config, struct layout *out)
 {
     size_t at = 0;
     size_t plans = config->connects_max == 0 ? 0 : (size_t)config->connects_max + SPARE_PLANS;
@@ -206,9 +211,5 @@ int layout_plan(const struct berth_config *config, struct layout *out, struct be
     /* The pool's pieces are aligned within it; its own start needs a page only. */
     out->pool_at = put(&at, out->pool_bytes);
     out->bytes = at;
-    if (at > (size_t)1 << 46) {
-        return error_set(error, BERTH_E_INVALID, 0, "pool_bytes",
-                         "one worker would need %zu bytes of address space", at);
-    }
-    return BERTH_OK;
+    BERTH_ASSERT(at <= LAYOUT_MOST);
 }

@@ -45,9 +45,7 @@ void conn_move(struct berth_conn *conn, enum conn_state to)
 struct berth_conn *conn_take(struct worker *worker, const struct speaker *speaker)
 {
     uint32_t slot = slots_take(&worker->slots);
-    if (slot == SLOTS_NONE) {
-        return NULL;
-    }
+    BERTH_ASSERT(slot != SLOTS_NONE);
     if (slot >= worker->slots_high) {
         worker->slots_high = slot + 1;
     }

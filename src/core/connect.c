@@ -90,7 +90,6 @@ int berth_connect(struct berth_server *server, const struct berth_connect_option
         return BERTH_E_FULL;
     }
     struct berth_conn *conn = conn_take(worker, speaker);
-    BERTH_ASSERT(conn != NULL);
     worker->plans[plan] = (struct plan){.options = *options};
     plan_defaults(&worker->plans[plan].options);
     conn->plan = plan;
@@ -106,9 +105,8 @@ void connect_begin_all(struct worker *worker)
 {
     for (uint32_t slot = 0; slot < worker->slots_high; slot++) {
         struct berth_conn *conn = &worker->conns[slot];
-        if (conn->state == CONN_CONNECTING) {
-            wait_ms(conn, plan_of(conn)->options.delay_ms);
-        }
+        BERTH_ASSERT(conn->state == CONN_CONNECTING); /* nothing else has begun */
+        wait_ms(conn, plan_of(conn)->options.delay_ms);
     }
 }
 

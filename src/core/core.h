@@ -382,7 +382,7 @@ struct berth_server {
 
 /* config.c */
 int config_resolve(struct berth_config *config, struct berth_error *error);
-int layout_plan(const struct berth_config *config, struct layout *out, struct berth_error *error);
+void layout_plan(const struct berth_config *config, struct layout *out);
 
 /* server.c: the same as berth_server_create, in a chosen world (tests). */
 int server_create_in(struct berth_server **out, const struct berth_config *config,
@@ -506,6 +506,7 @@ void listening_quiet(struct worker *worker);
 void listener_completed(struct worker *worker, const struct io_completion *done);
 
 /* conn.c */
+/* There is a free slot: who starts what will need one has looked (admit.c, connect.c). */
 struct berth_conn *conn_take(struct worker *worker, const struct speaker *speaker);
 void conn_give(struct berth_conn *conn);
 void conn_opened(struct berth_conn *conn, uint32_t which); /* accept, or attempt, that made it */

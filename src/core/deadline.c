@@ -143,9 +143,7 @@ void deadline_opened(struct berth_conn *conn)
 /* The first byte of a message is here, and its last is not. */
 void deadline_message_began(struct berth_conn *conn)
 {
-    if (conn->state != CONN_OPEN) {
-        return;
-    }
+    BERTH_ASSERT(conn->state == CONN_OPEN); /* one that closes holds no bytes */
     uint32_t timeout_ms = config_of(conn)->message_timeout_ms;
     conn->flags |= CF_PARTIAL;
     conn->message_ms = (uint32_t)conn->worker->now_ms;

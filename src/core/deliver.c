@@ -135,7 +135,8 @@ static void offer(struct berth_conn *conn, struct member *member, struct share *
     uint8_t framing = conn->speaker->framing;
     const struct encoding *encoding =
         framing == FRAMING_NONE ? &none : &share->payload->encodings[framing];
-    if (conn->state != CONN_OPEN || (conn->flags & CF_CLOSE) != 0) {
+    BERTH_ASSERT(conn->state == CONN_OPEN);
+    if ((conn->flags & CF_CLOSE) != 0) {
         return;
     }
     if (encoding->size == 0) {

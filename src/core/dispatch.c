@@ -249,7 +249,8 @@ size_t dispatch_bytes(struct berth_conn *conn, const uint8_t *bytes, size_t coun
             return done;
         }
         done += batch.bytes;
-        if (conn->state != CONN_OPEN || (conn->flags & CF_CLOSE) != 0) {
+        BERTH_ASSERT(conn->state == CONN_OPEN); /* a callback can only ask for the close */
+        if ((conn->flags & CF_CLOSE) != 0) {
             return count;
         }
         if (batch.verdict == BERTH_FRAME_BAD) {

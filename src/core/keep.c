@@ -94,18 +94,17 @@ struct chain *keep_reply_chain(struct berth_conn *conn)
     return conn->window_last == NULL ? &conn->out : &conn->window_last->behind;
 }
 
-/* A reply was written to keep_reply_chain. */
+/* A reply was written to keep_reply_chain, where it waits. */
 void keep_reply_queued(struct berth_conn *conn, uint32_t bytes)
 {
-    if (conn->window_last != NULL) {
-        struct kept *last = conn->window_last;
-        conn->worker->behind_bytes -= last->behind_held; /* a reservation may be gone meanwhile */
-        conn->worker->behind_bytes += last->behind.held;
-        last->behind_held = last->behind.held;
-        last->behind_count++;
-        conn->window_count++;
-        conn->window_bytes += bytes;
-    }
+    struct kept *last = conn->window_last;
+    BERTH_ASSERT(last != NULL);
+    conn->worker->behind_bytes -= last->behind_held; /* a reservation may be gone meanwhile */
+    conn->worker->behind_bytes += last->behind.held;
+    last->behind_held = last->behind.held;
+    last->behind_count++;
+    conn->window_count++;
+    conn->window_bytes += bytes;
 }
 
 /* How many more messages the window takes. */
@@ -150,7 +149,7 @@ bool keep_blocked(struct berth_conn *conn)
         RECORD(worker, conn, PAUSED, 0, BERTH_PAUSE_WINDOW);
         return true;
     }
-    if (worker_full(worker) && !link_is_in(&conn->held)) {
+    if (worker_full(worker)) {
         conn->flags |= CF_BLOCKED_KEPT;
         RECORD(worker, conn, PAUSED, 0, BERTH_PAUSE_KEPT);
         list_push(&worker->kept_full, &conn->held);

@@ -48,7 +48,8 @@ void listening_look(struct worker *worker)
         return; /* the stop of the server ends accepting in its own way */
     }
     uint32_t halts = atomic_load(&worker->server->halts);
-    if (listening == LISTENING && worker->accepting == ACCEPTING_NONE) {
+    if (listening == LISTENING) {
+        BERTH_ASSERT(worker->accepting == ACCEPTING_NONE); /* all had counted themselves out */
         worker->accepting = ACCEPTING;
         RECORD(worker, NULL, RESUMED, 0, BERTH_PAUSE_LISTENING);
         admit_fill(worker);

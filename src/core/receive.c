@@ -89,7 +89,7 @@ static bool input_append(struct berth_conn *conn, const uint8_t *bytes, uint32_t
 static void input_dispatch(struct berth_conn *conn)
 {
     size_t used = dispatch_bytes(conn, conn->input + conn->input_start, conn->input_bytes);
-    if (conn->state != CONN_OPEN || conn->input == NULL) {
+    if (conn->state != CONN_OPEN) {
         return; /* closed meanwhile, and the input dropped */
     }
     conn->input_start += (uint32_t)used;
@@ -122,7 +122,7 @@ static void bytes_arrived(struct berth_conn *conn, const uint8_t *bytes, uint32_
             (void)input_append(conn, bytes, used);
         } else if (conn->input_bytes == 0) {
             used = (uint32_t)dispatch_bytes(conn, bytes, count);
-            if (used < count && conn->state == CONN_OPEN && (conn->flags & CF_CLOSE) == 0) {
+            if (used < count) { /* then it was not closed */
                 (void)input_append(conn, bytes + used, count - used);
                 used = count;
             }
@@ -156,22 +156,13 @@ static bool wants_receive(const struct berth_conn *conn)
     if ((conn->flags & CF_INPUT_ENDED) != 0) {
         return false;
     }
-    switch ((enum conn_state)conn->state) {
-    case CONN_OPEN:
-        return (conn->flags & CF_STOP) == 0 &&
-               ((conn->flags & CF_BLOCKED) == 0 ||
-                ((conn->flags & (CF_BLOCKED_WINDOW | CF_BLOCKED_KEPT)) == 0 &&
-                 conn->input_bytes < conn->worker->server->config.receive_bytes));
-    case CONN_DRAINING:
-    case CONN_LINGERING:
-        return true; /* and dropped: unread bytes would turn the close into a reset */
-    case CONN_FREE:
-    case CONN_CONNECTING:
-    case CONN_JOINING:
-    case CONN_STATES:
-        break;
+    if (conn->state != CONN_OPEN) { /* dropped: unread bytes would turn the close into a reset */
+        return conn->state != CONN_JOINING;
     }
-    return false;
+    return (conn->flags & CF_STOP) == 0 &&
+           ((conn->flags & CF_BLOCKED) == 0 ||
+            ((conn->flags & (CF_BLOCKED_WINDOW | CF_BLOCKED_KEPT)) == 0 &&
+             conn->input_bytes < conn->worker->server->config.receive_bytes));
 }
 
 /* Starts or stops the receive so that it fits the connection's state. Whether one is in flight is
@@ -181,9 +172,7 @@ static bool wants_receive(const struct berth_conn *conn)
 void receive_update(struct berth_conn *conn)
 {
     struct worker *worker = conn->worker;
-    if (conn->sock < 0) {
-        return;
-    }
+    BERTH_ASSERT(conn->state >= CONN_OPEN);
     bool wants = wants_receive(conn);
     bool flies = (conn->flags & CF_RECEIVING) != 0;
     bool parked = link_is_in(&conn->parked);
@@ -222,7 +211,7 @@ void receive_rearm_parked(struct worker *worker)
  * them, where it came from. */
 static void park(struct berth_conn *conn)
 {
-    if (!wants_receive(conn) || link_is_in(&conn->parked)) {
+    if (!wants_receive(conn)) {
         return;
     }
     if ((conn->flags & CF_BROUGHT) != 0) {

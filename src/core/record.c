@@ -97,15 +97,21 @@ static uint32_t header_bytes_of(const struct berth_framing *framing, const uint8
     return 0;
 }
 
+/* Who watches one of these watches all, so that the callers' one look at the mask is enough. */
+#define PARTS_WATCH (int)WATCH_OF_BERTH_EVENT_MESSAGE
+_Static_assert((int)WATCH_OF_BERTH_EVENT_HEADER == PARTS_WATCH, "as of messages");
+_Static_assert((int)WATCH_OF_BERTH_EVENT_HEADER_PARTIAL == PARTS_WATCH, "as of messages");
+_Static_assert((int)WATCH_OF_BERTH_EVENT_MESSAGE_PARTIAL == PARTS_WATCH, "as of messages");
+
 void watch_batch(struct berth_conn *conn, uint32_t count)
 {
     struct worker *worker = conn->worker;
     for (uint32_t i = 0; i < count; i++) {
         const struct berth_message *message = &worker->batch[i];
         if (message->header_bytes > 0 && !conn->header_told) {
-            WATCH(worker, conn, HEADER, message->header_bytes, message->size);
+            event_watch(worker, conn, EVENT(HEADER, message->header_bytes, message->size));
         }
-        WATCH(worker, conn, MESSAGE, 0, message->size);
+        event_watch(worker, conn, EVENT(MESSAGE, 0, message->size));
         conn->header_told = false;
     }
 }
@@ -117,16 +123,17 @@ void watch_partial(struct berth_conn *conn, const uint8_t *bytes, size_t count, 
     bool headed = framing->kind == BERTH_FRAMING_LENGTH || framing->kind == BERTH_FRAMING_VARINT;
     uint32_t header = header_bytes_of(framing, bytes, count);
     if (headed && header == 0) {
-        WATCH(worker, conn, HEADER_PARTIAL, 0, count);
+        event_watch(worker, conn, EVENT(HEADER_PARTIAL, 0, count));
         return;
     }
     if (headed && !conn->header_told) {
-        WATCH(worker, conn, HEADER, header, need - header);
+        event_watch(worker, conn, EVENT(HEADER, header, need - header));
         conn->header_told = true;
     }
     if (count > header) {
         bool known = headed || framing->kind == BERTH_FRAMING_FIXED;
-        WATCH(worker, conn, MESSAGE_PARTIAL, known ? need - header : 0, count - header);
+        uint32_t whole = known ? need - header : 0;
+        event_watch(worker, conn, EVENT(MESSAGE_PARTIAL, whole, count - header));
     }
 }
 

@@ -371,29 +371,35 @@ static void visit_arrived(struct worker *worker, struct mail *mail)
 
 /* ---------------------------------------------------------------------------------- the mailbox */
 
+static void mail_arrived(struct worker *worker, struct mail *mail)
+{
+    switch ((enum mail_kind)mail->kind) {
+    case MAIL_CONN:
+        requests_arrived(worker, LIST_ENTRY(mail, struct berth_conn, mail));
+        return;
+    case MAIL_KEPT:
+        keep_arrived(worker, mail);
+        return;
+    case MAIL_SEND:
+        send_arrived(worker, mail);
+        return;
+    case MAIL_VISIT:
+        visit_arrived(worker, mail);
+        return;
+    case MAIL_SHARE:
+        deliver_mail(worker, mail);
+        return;
+    }
+    BERTH_UNREACHABLE();
+}
+
 /* Acts on letters, oldest first. */
 void remote_mail(struct worker *worker, struct mail *first)
 {
     struct mail *next;
     for (struct mail *mail = first; mail != NULL; mail = next) {
         next = mail->next; /* acting on a letter may free it or post it again */
-        switch ((enum mail_kind)mail->kind) {
-        case MAIL_CONN:
-            requests_arrived(worker, LIST_ENTRY(mail, struct berth_conn, mail));
-            break;
-        case MAIL_KEPT:
-            keep_arrived(worker, mail);
-            break;
-        case MAIL_SEND:
-            send_arrived(worker, mail);
-            break;
-        case MAIL_VISIT:
-            visit_arrived(worker, mail);
-            break;
-        case MAIL_SHARE:
-            deliver_mail(worker, mail);
-            break;
-        }
+        mail_arrived(worker, mail);
     }
 }
 

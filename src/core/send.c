@@ -191,7 +191,7 @@ void send_flush(struct berth_conn *conn)
         for (uint32_t i = 0; i < count; i++) {
             bytes += spans[i].size;
         }
-        WATCH(worker, conn, SEND_STARTED, count, bytes);
+        event_watch(worker, conn, EVENT(SEND_STARTED, count, bytes));
     }
     io_send(worker->io, conn->sock, spans, count, conn_token(conn, IO_SEND));
     deadline_send_started(conn);

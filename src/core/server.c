@@ -61,8 +61,8 @@ static enum fast_header fast_header_of(const struct berth_framing *f)
     return !plain ? FAST_NONE : f->length_big_endian ? FAST_BIG_32 : FAST_LITTLE_32;
 }
 
-/* The server's copy of a protocol, made the first time. NULL if its framing makes no sense or
- * memory is out. Any thread of the server. */
+/* The server's copy of a protocol that was checked, made the first time. NULL if memory is out. Any
+ * thread of the server. */
 const struct speaker *speaker_of(struct berth_server *server, const struct berth_protocol *protocol)
 {
     pthread_mutex_lock(&server->lock);
@@ -70,7 +70,8 @@ const struct speaker *speaker_of(struct berth_server *server, const struct berth
     while (speaker != NULL && speaker->given != protocol) {
         speaker = speaker->next;
     }
-    if (speaker == NULL && berth_framing_check(&protocol->framing, NULL) == BERTH_OK) {
+    if (speaker == NULL) {
+        BERTH_ASSERT(berth_framing_check(&protocol->framing, NULL) == BERTH_OK);
         speaker = calloc(1, sizeof *speaker);
         if (speaker != NULL) {
             speaker->given = protocol;
@@ -131,7 +132,7 @@ int server_create_in(struct berth_server **out, const struct berth_config *confi
     server->world = world;
     int result = config_resolve(&server->config, error);
     if (result == BERTH_OK) {
-        result = layout_plan(&server->config, &server->layout, error);
+        layout_plan(&server->config, &server->layout);
     }
     if (result == BERTH_OK && post_create(&server->post, server->config.post_bytes) != BERTH_OK) {
         result = error_set(error, BERTH_E_MEMORY, 0, "post_bytes",

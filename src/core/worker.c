@@ -289,20 +289,21 @@ static void timer_expired(struct worker *worker, struct wheel_timer *timer)
     switch ((enum timer_kind)timer->kind) {
     case TIMER_CONN:
         deadline_timer(LIST_ENTRY(timer, struct berth_conn, timer));
-        break;
+        return;
     case TIMER_ACCEPT:
         admit_resume(worker);
-        break;
+        return;
     case TIMER_STOP:
         cut_all(worker);
-        break;
+        return;
     case TIMER_SPACE:
         if (worker->short_of.count > 0) {
             close_largest(worker);
             dispatch_patience_start(worker);
         }
-        break;
+        return;
     }
+    BERTH_UNREACHABLE();
 }
 
 static void completed(struct worker *worker, const struct io_completion *done)
@@ -319,16 +320,17 @@ static void completed(struct worker *worker, const struct io_completion *done)
     switch (io_token_op(done->token)) {
     case IO_RECEIVE:
         receive_completed(conn, done);
-        break;
+        return;
     case IO_SEND:
         send_completed(conn, done->result);
-        break;
+        return;
     case IO_CONNECT:
         connect_completed(conn, done->result);
-        break;
+        return;
     case IO_ACCEPT:
-        break;
+        BERTH_UNREACHABLE();
     }
+    BERTH_UNREACHABLE();
 }
 
 static void publish(struct worker *worker)
