@@ -7,7 +7,7 @@ import time
 from conftest import scale
 from talkers import crowd, talk_until
 
-KILLS = scale(10, 100)
+KILLS = scale(5, 100)
 CLIENTS, WINDOW = 20, 16
 
 
