@@ -217,7 +217,8 @@ struct berth_config {
     uint32_t send_idle_timeout_ms;
 
     /* Bytes wait to be sent and the peer's system takes none of them, be it that they are queued
-     * here or that it does not acknowledge what was sent: a peer that vanished is found by this.
+     * here or that it does not acknowledge what was sent: a peer that vanished is found by this (by
+     * the system, when it sends again: usually within a second more).
      * Default 30,000: a reader that stands still for so long costs queue memory, and rarely comes
      * back. */
     uint32_t send_progress_timeout_ms;

@@ -9,11 +9,10 @@ BERTH_BIN, BERTH_BACKENDS and BERTH_SANITIZE holds here. On top of that:
   result(id, figure)   the fault was met, and this is the figure
 
 A test of fault F07 is named test_f07_..., and says its figure with result("F07", ...). What comes of
-it is a row in $BERTH_FAULTS_DIR/F07.<backend>.kernel.json (.full.json), if that is set: also when
-it fails.
+it is a row in $BERTH_FAULTS_DIR/F07.<backend>.kernel.<test>.json, if that is set: also when it
+fails.
 """
 
-import fcntl
 import importlib.util
 import json
 import os
@@ -277,16 +276,10 @@ def command():
 
 
 def write_row(folder, row):
-    """Puts it in its file, in place of what the same command wrote there before this run. Two
-    commands may write at the same time."""
+    """Adds it to those of this run; the file is this test's alone, and begins anew with each run."""
     folder.mkdir(parents=True, exist_ok=True)
-    name = "{id}.{backend}.{where}".format(**row) + (".full.json" if FULL else ".json")
-    with open(folder / name, "a+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        rows = [json.loads(line) for line in file]
-        if name not in WRITTEN:
-            rows = [old for old in rows if old["command"] != row["command"]]
-            WRITTEN.add(name)
-        file.truncate(0)
-        file.write("".join(json.dumps(each) + "\n" for each in [*rows, row]))
+    test = os.environ.get("BERTH_FAULTS_TEST", "faults")
+    name = "{id}.{backend}.{where}.".format(**row) + test + ".json"
+    with open(folder / name, "a" if name in WRITTEN else "w", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+    WRITTEN.add(name)

@@ -28,6 +28,7 @@ set(FAULTS_SECONDS_f18_broken_send 15)
 set(FAULTS_SECONDS_f21_clocks 10)
 set(FAULTS_SECONDS_f36_bad_lines 20)
 set(FAULTS_SECONDS_f42_log 15)
+set(FAULTS_SECONDS_f44_counters 10)
 set(FAULTS_SECONDS_f43_nonsense 15) # hundreds of starts
 set(FAULTS_FULL_SECONDS_f23_stale_handles 1200) # a million connections on each backend
 

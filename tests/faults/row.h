@@ -32,15 +32,14 @@ static inline void fault_write(bool met, const char *figure)
 {
     const char *folder = getenv("BERTH_FAULTS_DIR");
     const char *test = getenv("BERTH_FAULTS_TEST");
-    const char *form = getenv("BERTH_FULL");
-    bool full = form != NULL && strcmp(form, "1") == 0;
+    const char *full = getenv("BERTH_FULL");
     if (folder == NULL || test == NULL) {
         return;
     }
     char path[FAULT_PATH_BYTES];
     (void)mkdir(folder, 0777); /* or it is there; if neither, the open says so */
-    snprintf(path, sizeof path, "%s/%s.%s.%s%s.json", folder, fault_now.id, fault_now.backend,
-             fault_now.where, full ? ".full" : "");
+    snprintf(path, sizeof path, "%s/%s.%s.%s.%s.json", folder, fault_now.id, fault_now.backend,
+             fault_now.where, test);
     FILE *file = fopen(path, "we");
     if (file == NULL) {
         perror(path);
@@ -54,7 +53,7 @@ static inline void fault_write(bool met, const char *figure)
             "{\"id\": \"%s\", \"backend\": \"%s\", \"where\": \"%s\", \"passed\": %s, "
             "\"figure\": \"%s\", \"command\": \"./dev test%s -R %s\", \"seconds\": %.1f}\n",
             fault_now.id, fault_now.backend, fault_now.where, met ? "true" : "false", figure,
-            full ? " --full" : "", test, seconds);
+            full != NULL && strcmp(full, "1") == 0 ? " --full" : "", test, seconds);
     fclose(file);
 }
 

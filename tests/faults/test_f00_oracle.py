@@ -9,7 +9,7 @@ import pytest
 import conftest
 import peer
 
-SOON = 0.3  # seconds, instead of the usual patience: it waits in vain
+SOON = 0.1  # seconds, instead of the usual patience: it waits in vain
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import signal
 from conftest import scale
 
 AT_ONCE = 1000  # wait in the queue together; a quarter of what it holds
-CLIENTS = scale(2000, 10_000)
+CLIENTS = scale(1000, 10_000)
 
 
 def test_f05_reset_before_accept(berthd, result):

@@ -11,7 +11,7 @@ import pytest
 from conftest import scale
 from talkers import crowd, talk_until
 
-STOPS = scale(10, 200)
+STOPS = scale(5, 200)
 CLIENTS, WINDOW = 10, 8
 STOP_TIMEOUT_MS = 5000
 AT_ONCE_S = 1.0

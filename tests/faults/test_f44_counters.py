@@ -9,8 +9,8 @@ from timespace import enter_time_namespace, need_time_namespaces
 
 WRAP = 2**32
 MESSAGES = scale(2000, 20_000)
-IDLE_MS = 600
-BEFORE_WRAP_S = 1.0
+IDLE_MS = 400
+BEFORE_WRAP_S = 0.7
 STAMP_WRAP_S = WRAP / 1000
 
 
