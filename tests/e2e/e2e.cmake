@@ -17,8 +17,6 @@ set(E2E_SECONDS_full 600)
 set(E2E_SECONDS_log_lost 15) # a reader that does not read is waited for
 set(E2E_SECONDS_ledger 60) # many small ones, each with its server
 set(E2E_SECONDS_ledger_cuts 60)
-set(E2E_SECONDS_ledger_flips 240) # 20 times as much with BERTH_FULL=1, and so is the next
-set(E2E_SECONDS_ledger_kills 240)
 
 function(berth_e2e_test name source backends)
   get_filename_component(noun ${source} NAME_WE)

@@ -5,7 +5,6 @@ import importlib.machinery
 import importlib.util
 import io
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -14,7 +13,6 @@ from conftest import run
 from peer import PATIENCE
 
 TOOLS = Path(__file__).parents[2] / "tools"
-FULL = os.environ.get("BERTH_FULL") == "1"
 
 
 def load_checker():
@@ -59,37 +57,6 @@ def load(address, backend, ledger, *options, seconds=PATIENCE):
                            ledger, "--json", "-", *options, seconds=seconds)
     print(err)
     return status, json.loads(out) if out else None, err
-
-
-class Row:
-    """A row of docs/FAULTS.md, written when its test has ended, well or not."""
-
-    def __init__(self, fault, backend, command):
-        self.row = {"id": fault, "backend": backend, "where": "kernel", "passed": False,
-                    "figure": "no figure", "command": command}
-        self.begin = time.monotonic()
-
-    def __enter__(self):
-        return self
-
-    def passed(self, figure):
-        self.row.update(passed=True, figure=figure)
-
-    def __exit__(self, kind, error, _):
-        folder = os.environ.get("BERTH_FAULTS_DIR")
-        if error is not None:
-            words = (str(error) or "-").splitlines()[0]
-            self.row.update(passed=False, figure=f"{kind.__name__}: {words}")
-        self.row["seconds"] = round(time.monotonic() - self.begin, 1)
-        if folder:
-            os.makedirs(folder, exist_ok=True)
-            name = "{id}.{backend}.{where}".format(**self.row) + (".full" if FULL else "") + ".json"
-            Path(folder, name).write_text(json.dumps(self.row) + "\n")
-
-
-def command(noun):
-    """What a reader types to see the same."""
-    return f"./dev test{' --full' if FULL else ''} -R e2e.{noun}"
 
 
 def wait_until(holds, what):

@@ -27,9 +27,11 @@ set(FAULTS_SECONDS_f02_vanished_reader 15) # what is pulled is waited for
 set(FAULTS_SECONDS_f18_broken_send 15)
 set(FAULTS_SECONDS_f21_clocks 10)
 set(FAULTS_SECONDS_f36_bad_lines 20)
+set(FAULTS_SECONDS_f41_kills 15) # servers are started and loaded anew
 set(FAULTS_SECONDS_f42_log 15)
 set(FAULTS_SECONDS_f44_counters 10)
 set(FAULTS_SECONDS_f43_nonsense 15) # hundreds of starts
+set(FAULTS_SECONDS_f46_flips 20)    # what stands still is waited for
 set(FAULTS_FULL_SECONDS_f23_stale_handles 1200) # a million connections on each backend
 
 function(berth_fault_test name source backend full)

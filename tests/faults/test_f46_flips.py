@@ -4,11 +4,14 @@ found, nothing else may be found, and no message that was damaged may reach the 
 import random
 import struct
 
-from ledgers import FULL, Row, check, command, load
+from conftest import scale
+
+from ledgers import check, load
+from peer import SEED, Fixed
 from relay import TO_CLIENT, TO_SERVER, Passage, Relay
 
 SEED_NUMBER = 46
-FLIPS = 2000 if FULL else 120
+FLIPS = scale(120, 2000)  # with each of two framings
 MESSAGES = 12
 SIZE = 64
 LENGTH_BYTES, ID_BYTES = 4, 4
@@ -56,14 +59,14 @@ def flip_bits(berthd, backend, folder, frame, header, id_bytes):
     """FLIPS connections, one flip each. How many flips were made, and those not found."""
     dice = random.Random(SEED_NUMBER)
     files = folder / f"client-{header}", folder / f"server-{header}"
-    # Longer than the relay is patient: a length that grew is waited for no longer than that.
-    server = berthd("--ledger", files[1], "--frame", frame, workers=2)
+    framing = Fixed(SIZE) if header == 0 else SEED
+    server = berthd("--ledger", files[1], "--frame", frame, workers=2, framing=framing)
     relay = Relay(server.address(), lambda number: Flip(number, dice, header, id_bytes))
     _, told, err = load(relay.address, backend, files[0], "--frame", frame, "--size", SIZE,
                         "--connections", FLIPS, "--at-once", 24, "--messages", MESSAGES,
                         "--pipeline", 4)
     relay.close()
-    server.stop()
+    server.oracle()
     assert told["results"]["connections_made"] == FLIPS, err
     status, account = check(*files, options=["--clean"])
     found = {problem["connection"] for problem in account["problems"]}
@@ -82,10 +85,9 @@ def flip_bits(berthd, backend, folder, frame, header, id_bytes):
     return len(flipped)
 
 
-def test_f46_flipped_bits_are_found(berthd, backend, tmp_path):
-    with Row("F46", backend, command(f"ledger_flips.{backend}")) as row:
-        flips = flip_bits(berthd, backend, tmp_path, "length:4:le", LENGTH_BYTES, ID_BYTES)
-        flips += flip_bits(berthd, backend, tmp_path, f"fixed:{SIZE}", 0, 0)
-        assert flips >= FLIPS
-        row.passed(f"undetected 0 of {flips:,} flipped bits, in frames, ids and messages; 0 damaged "
-                   "messages handed over")
+def test_f46_flips(berthd, backend, tmp_path, result):
+    flips = flip_bits(berthd, backend, tmp_path, "length:4:le", LENGTH_BYTES, ID_BYTES)
+    flips += flip_bits(berthd, backend, tmp_path, f"fixed:{SIZE}", 0, 0)
+    assert flips >= FLIPS
+    result("F46", f"undetected 0 of {flips:,} flipped bits, in frames, ids and messages; 0 damaged "
+                  "messages handed over")
