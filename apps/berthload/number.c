@@ -78,14 +78,11 @@ bool number_read_time(const char *text, uint64_t most_ns, uint64_t *ns)
     } else if (strcmp(text, "s") != 0 && *text != '\0') {
         return false;
     }
-    if (whole > most_ns / unit) {
+    fraction /= NS_PER_S / unit;
+    if (whole > most_ns / unit || fraction > most_ns - whole * unit || whole + fraction == 0) {
         return false;
     }
-    uint64_t value = whole * unit + fraction / (NS_PER_S / unit);
-    if (value == 0 || value > most_ns) {
-        return false;
-    }
-    *ns = value;
+    *ns = whole * unit + fraction;
     return true;
 }
 
@@ -105,11 +102,10 @@ bool number_read_ms(const char *text, uint64_t most_ns, uint64_t *ns)
             return false; /* a point and nothing behind it */
         }
     }
-    uint64_t value = whole * NS_PER_MS + fraction;
-    if (*text != '\0' || value > most_ns) {
+    if (*text != '\0' || fraction > most_ns - whole * NS_PER_MS) {
         return false;
     }
-    *ns = value;
+    *ns = whole * NS_PER_MS + fraction;
     return true;
 }
 

@@ -1,17 +1,32 @@
-/* The properties of any framing over any bytes: see fuzz.h. Each run allocates exactly sized copies
- * of what it shows to the parser, and frees them; an input of n bytes costs O(n * n) at most, with
- * n below STREAM_BYTES_MAX.
+/* The properties of any framing over any bytes: see fuzz.h. What is shown to a decoder lies against
+ * a page that cannot be read: in front of it or behind it, so that a step too far is a crash in any
+ * build, with sanitizers or without. Nothing is allocated after the first input.
+ *
+ * The first executions of a process, and so whatever it is started to look at again, are thorough:
+ * every way of feeding, every message. After THOROUGH_RUNS of them an input gets a part of that,
+ * which its own bytes choose; a long run then tries many more inputs. An input of n bytes costs
+ * O(n * n) at most, with n up to STREAM_BYTES_MAX.
  */
 #include "fuzz/fuzz.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Longer inputs show nothing that shorter ones do not, and take their time. */
 #define STREAM_BYTES_MAX 1024
 #define CUT_AT_ONCE      5
 #define SPLITS           3 /* random splits of one input */
+
+/* More than the mutations of a corpus in ./dev test. */
+#define THOROUGH_RUNS 50000
+
+/* A refusal's text costs more than all the rest: later it is written for one in so many. */
+#define TEXT_PART 64
+
+/* Room for the longest frame of ours, in whole pages. */
+#define FENCED_BYTES 4096
 
 /* What came out of a stream: each message as a place and a size in it, and how it ended. */
 struct outcome {
@@ -88,6 +103,51 @@ bool fuzz_is_filled(const void *room, size_t bytes)
     return true;
 }
 
+/* ------------------------------------------------------------------------------------- the fence
+ */
+
+/* Bytes between two pages that nobody may touch. */
+static uint8_t *fenced(void)
+{
+    static uint8_t *room;
+    if (room == NULL) {
+        uint8_t *pages =
+            mmap(NULL, 3 * FENCED_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        FUZZ_CHECK(pages != MAP_FAILED);
+        room = pages + FENCED_BYTES;
+        FUZZ_CHECK(mprotect(room, FENCED_BYTES, PROT_READ | PROT_WRITE) == 0);
+    }
+    return room;
+}
+
+/* Room for so many bytes with a fence right behind them, or, with `front`, in front. */
+static uint8_t *fenced_room(size_t count, bool front)
+{
+    FUZZ_CHECK(count <= FENCED_BYTES);
+    return front ? fenced() : fenced() + FENCED_BYTES - count;
+}
+
+/* NULL for no bytes: there may be no pointer where there are none. */
+static const uint8_t *show(const uint8_t *bytes, size_t count, bool front)
+{
+    uint8_t *shown = count == 0 ? NULL : fenced_room(count, front);
+    if (count > 0) {
+        memcpy(shown, bytes, count);
+    }
+    return shown;
+}
+
+/* -------------------------------------------------------------------------------------- feeding */
+
+/* How an input is looked at. */
+struct looking {
+    bool thorough;
+    bool texts;
+    uint64_t random;
+};
+
+static struct looking looking;
+
 /* One step of a small generator (xorshift64); any state but 0. */
 static uint64_t next_random(uint64_t *state)
 {
@@ -122,6 +182,9 @@ static void check_frame(const struct berth_framing *framing, enum berth_frame_ve
         FUZZ_CHECK(frame->refusal != BERTH_REFUSED_NOTHING);
         FUZZ_CHECK(frame->field_bytes <= sizeof frame->field);
         FUZZ_CHECK(frame->field_bytes <= count);
+        if (!looking.texts) {
+            return;
+        }
         memset(text, '~', sizeof text);
         FUZZ_CHECK(berth_frame_refusal_text(frame, text, sizeof text) == text);
         FUZZ_CHECK(memchr(text, '\0', sizeof text) != NULL);
@@ -181,7 +244,10 @@ static void feed(const struct berth_framing *framing, const uint8_t *bytes, size
                  enum feeding feeding, uint64_t random, struct outcome *outcome)
 {
     size_t present = 0, scanned = 0, need = 0;
-    *outcome = (struct outcome){.verdict = BERTH_FRAME_NEED};
+    bool front = (random >> 40 & 1) != 0;
+    outcome->count = 0;
+    outcome->consumed = 0;
+    outcome->verdict = BERTH_FRAME_NEED;
     do {
         size_t piece = count - present;
         if (feeding == FEED_BYTES && piece > 1) {
@@ -195,13 +261,12 @@ static void feed(const struct berth_framing *framing, const uint8_t *bytes, size
         bool too_early = present - outcome->consumed < need;
         do {
             size_t held_bytes = present - outcome->consumed;
-            uint8_t *held = fuzz_copy(bytes + outcome->consumed, held_bytes);
+            const uint8_t *held = show(bytes + outcome->consumed, held_bytes, front);
             if (feeding == FEED_RANDOM_DECODE) {
                 take_with_decode(framing, held, held_bytes, &scanned, outcome);
             } else {
                 take_with_cut(framing, held, held_bytes, &scanned, outcome);
             }
-            free(held);
         } while (outcome->verdict == BERTH_FRAME_READY);
         if (too_early) {
             FUZZ_CHECK(outcome->verdict == BERTH_FRAME_NEED);
@@ -242,10 +307,15 @@ static struct berth_framing other_side(const struct berth_framing *framing, uint
     return other;
 }
 
-/* Writes the frame of a message that may be sent, and finds it again as the other side does.
- * Returns the frame's bytes, which the caller frees. */
-static uint8_t *send_and_receive(const struct berth_framing *framing, const uint8_t *message,
-                                 uint32_t size, size_t *frame_bytes)
+/* What was written of a message's frame. */
+struct written {
+    size_t bytes;
+    uint8_t *at; /* against a fence */
+};
+
+/* Writes the frame of a message that may be sent, and finds it again as the other side does. */
+static struct written send_and_receive(const struct berth_framing *framing, const uint8_t *message,
+                                       uint32_t size)
 {
     const struct berth_framing other = other_side(framing, size);
     uint8_t header[BERTH_HEADER_BYTES_MAX];
@@ -253,8 +323,7 @@ static uint8_t *send_and_receive(const struct berth_framing *framing, const uint
     FUZZ_CHECK(header_bytes >= 0 && header_bytes <= BERTH_HEADER_BYTES_MAX);
     size_t front = (size_t)header_bytes;
     size_t total = front + size + framing->delimiter_bytes;
-    uint8_t *whole = malloc(total);
-    FUZZ_CHECK(whole != NULL);
+    uint8_t *whole = fenced_room(total, false);
     memcpy(whole, header, front);
     if (size > 0) {
         memcpy(whole + front, message, size);
@@ -273,57 +342,57 @@ static uint8_t *send_and_receive(const struct berth_framing *framing, const uint
     }
     /* One byte less is not enough, and says how much would be. */
     scanned = 0;
-    uint8_t *less = fuzz_copy(whole, total - 1);
+    const uint8_t *less = total == 1 ? NULL : memmove(whole + 1, whole, total - 1);
     FUZZ_CHECK(berth_frame_decode(&other, less, total - 1, &scanned, &frame) == BERTH_FRAME_NEED);
     FUZZ_CHECK(frame.need_bytes == total);
-    free(less);
-    *frame_bytes = total;
-    return whole;
+    return (struct written){.bytes = total - 1, .at = whole + 1};
 }
 
 /* What was received can be sent. The frame written is the frame read, but for the bytes before a
  * length field, which are the application's own; a custom encoder may have several headers. */
-static void check_received(const struct berth_framing *framing, const uint8_t *bytes,
-                           const struct outcome *outcome)
+static void check_received(const struct berth_framing *framing, const uint8_t *bytes, size_t place,
+                           uint32_t size)
 {
-    for (size_t i = 0; i < outcome->count; i++) {
-        size_t place = outcome->messages[i].place;
-        uint32_t size = outcome->messages[i].size;
-        uint8_t *message = fuzz_copy(bytes + place, size);
-        if (framing->kind == BERTH_FRAMING_CUSTOM) {
-            free(message);
-            continue;
-        }
-        FUZZ_CHECK(berth_frame_message_check(framing, message, size) == BERTH_OK);
-        size_t frame_bytes;
-        uint8_t *frame = send_and_receive(framing, message, size, &frame_bytes);
-        size_t front = frame_bytes - size - framing->delimiter_bytes;
-        size_t own = framing->length_offset;
-        FUZZ_CHECK(memcmp(frame + own, bytes + place - front + own, frame_bytes - own) == 0);
-        free(frame);
-        free(message);
+    const uint8_t *message = bytes + place;
+    FUZZ_CHECK(berth_frame_message_check(framing, message, size) == BERTH_OK);
+    struct written frame = send_and_receive(framing, message, size);
+    size_t front = frame.bytes + 1 - size - framing->delimiter_bytes;
+    size_t own = framing->length_offset;
+    if (frame.bytes > own) { /* all but its last byte, which was taken away */
+        FUZZ_CHECK(memcmp(frame.at + own, bytes + place - front + own, frame.bytes - own) == 0);
+    }
+}
+
+static void check_all_received(const struct berth_framing *framing, const uint8_t *bytes,
+                               const struct outcome *outcome)
+{
+    if (framing->kind == BERTH_FRAMING_CUSTOM || outcome->count == 0) {
+        return;
+    }
+    size_t first = looking.thorough ? 0 : looking.random % outcome->count;
+    size_t last = looking.thorough ? outcome->count - 1 : first;
+    for (size_t i = first; i <= last; i++) {
+        check_received(framing, bytes, outcome->messages[i].place, outcome->messages[i].size);
     }
 }
 
 /* The bytes as a message to send. */
 static void check_sent(const struct berth_framing *framing, const uint8_t *bytes, uint32_t size)
 {
-    uint8_t *message = fuzz_copy(bytes, size);
     uint8_t header[BERTH_HEADER_BYTES_MAX];
+    const uint8_t *message = show(bytes, size, (looking.random & 1) != 0);
     int header_bytes = berth_frame_header(framing, size, header);
     int check = berth_frame_message_check(framing, message, size);
     FUZZ_CHECK(check == BERTH_OK || check == BERTH_E_TOO_LARGE || check == BERTH_E_FRAME);
     FUZZ_CHECK(header_bytes >= 0 || header_bytes == check);
     FUZZ_CHECK(size > 0 || !framing->refuse_empty || check == BERTH_E_FRAME);
     if (check == BERTH_OK) {
-        size_t frame_bytes;
-        free(send_and_receive(framing, message, size, &frame_bytes));
+        (void)send_and_receive(framing, bytes, size); /* which holds it against all that it must */
     } else if (framing->kind == BERTH_FRAMING_DELIMITER && header_bytes >= 0) {
         /* Sent all the same, it would be received as something shorter. */
         size_t total = (size_t)size + framing->delimiter_bytes;
-        uint8_t *whole = malloc(total);
-        FUZZ_CHECK(whole != NULL);
-        memcpy(whole, message, size);
+        uint8_t *whole = fenced_room(total, false);
+        memcpy(whole, bytes, size);
         memcpy(whole + size, framing->delimiter, framing->delimiter_bytes);
         const struct berth_framing other = other_side(framing, size);
         struct berth_frame frame;
@@ -332,37 +401,52 @@ static void check_sent(const struct berth_framing *framing, const uint8_t *bytes
             berth_frame_decode(&other, whole, total, &scanned, &frame);
         FUZZ_CHECK(verdict == BERTH_FRAME_BAD ||
                    (verdict == BERTH_FRAME_READY && frame.message_bytes < size));
-        free(whole);
     }
-    free(message);
+}
+
+/* Feeds it in pieces, and holds what comes out against the whole. Each way has its own splits,
+ * which do not depend on how many ways are tried. */
+static void check_splits(const struct berth_framing *framing, const uint8_t *bytes, size_t count,
+                         const struct outcome *whole)
+{
+    static struct outcome split; /* too large for a stack */
+    uint64_t random = looking.random;
+    uint32_t ways = 1 + 2 * SPLITS;
+    uint32_t only = (uint32_t)(looking.random >> 20) % ways;
+    for (uint32_t way = 0; way < ways; way++) {
+        uint64_t seed = next_random(&random);
+        if (looking.thorough || way == only) {
+            enum feeding feeding = way == 0       ? FEED_BYTES
+                                   : way % 2 == 1 ? FEED_RANDOM_CUT
+                                                  : FEED_RANDOM_DECODE;
+            feed(framing, bytes, count, feeding, seed, &split);
+            check_same(framing, whole, &split);
+        }
+    }
 }
 
 void fuzz_framing(const struct berth_framing *framing, struct fuzz_input input)
 {
-    static struct outcome whole, split; /* too large for a stack */
+    static struct outcome whole;
+    static uint64_t runs;
     if (input.left == 0) {
         input.at = (const uint8_t *)""; /* there may be no pointer where there are no bytes */
     }
     size_t count = input.left < STREAM_BYTES_MAX ? input.left : STREAM_BYTES_MAX;
-    struct berth_error error;
-    FUZZ_CHECK(berth_framing_check(framing, &error) == BERTH_OK);
+    FUZZ_CHECK(berth_framing_check(framing, NULL) == BERTH_OK);
 
     uint64_t random = 0x9e3779b97f4a7c15u;
     for (size_t i = 0; i < count; i++) {
         random = (random ^ input.at[i]) * 0x100000001b3u;
     }
     random |= 1; /* the generator's one bad state is 0 */
+    looking.random = next_random(&random) | 1;
+    looking.thorough = runs++ < THOROUGH_RUNS;
+    looking.texts = looking.thorough || looking.random % TEXT_PART == 1;
 
-    feed(framing, input.at, count, FEED_WHOLE, 0, &whole);
-    feed(framing, input.at, count, FEED_BYTES, 0, &split);
-    check_same(framing, &whole, &split);
-    for (int i = 0; i < SPLITS; i++) {
-        feed(framing, input.at, count, FEED_RANDOM_CUT, next_random(&random), &split);
-        check_same(framing, &whole, &split);
-        feed(framing, input.at, count, FEED_RANDOM_DECODE, next_random(&random), &split);
-        check_same(framing, &whole, &split);
-    }
-    check_received(framing, input.at, &whole);
+    feed(framing, input.at, count, FEED_WHOLE, looking.random, &whole);
+    check_splits(framing, input.at, count, &whole);
+    check_all_received(framing, input.at, &whole);
     check_sent(framing, input.at, (uint32_t)count);
     if (framing->message_bytes_max < count) {
         check_sent(framing, input.at, framing->message_bytes_max);
