@@ -45,6 +45,16 @@ add_test(NAME tools.ledger
     ${CMAKE_BINARY_DIR}/ledger)
 set_tests_properties(tools.ledger PROPERTIES TIMEOUT 30)
 
+# ./dev soak: what it makes of planted runs; and shortened, on both backends.
+add_test(NAME tools.soak
+  COMMAND ${BERTH_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/soak.py ${PROJECT_SOURCE_DIR})
+set_tests_properties(tools.soak PROPERTIES TIMEOUT ${TEST_SECONDS})
+if(NOT BERTH_SANITIZE) # a sanitizer's memory is not ours
+  add_test(NAME tools.soak_short
+    COMMAND ${BERTH_PYTHON} ${PROJECT_SOURCE_DIR}/tools/soak --seconds 20 ${CMAKE_BINARY_DIR}/bin)
+  set_tests_properties(tools.soak_short PROPERTIES TIMEOUT 180 LABELS full RUN_SERIAL ON)
+endif()
+
 # ./dev walkthrough, shortened.
 add_test(NAME tools.walkthrough_large
   COMMAND ${BERTH_PYTHON} ${PROJECT_SOURCE_DIR}/tools/walkthrough --seconds 2 --most 600
