@@ -68,7 +68,7 @@ static int ring_open(struct io *io)
         /* Accepted sockets inherit it: a system call less for each. Ours have it already; this is
          * for one that another program handed over. */
         socket_prepare(io->listeners[i].id);
-        socket_limit(io->listeners[i].id, io->config.send_timeout_ms);
+        socket_limit(io->listeners[i].id, &io->config);
     }
     io_clock_read(io);
     uint64_t seed = io->now_ns;
@@ -134,7 +134,7 @@ static int start_connect(struct io *io, const struct berth_address *remote,
         u->names_used--;
         return fd;
     }
-    socket_limit(fd, io->config.send_timeout_ms);
+    socket_limit(fd, &io->config);
     uint32_t sock = io_sock_open(io, fd);
     struct io_uring_sqe *sqe = uring_sqe(u);
     io_uring_prep_connect(sqe, fd, (struct sockaddr *)name, bytes);
