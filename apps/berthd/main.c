@@ -79,6 +79,8 @@ static void configure(const struct options *options, struct berth_config *config
     config->send_high_bytes = options->send_high_bytes;
     config->send_low_bytes = options->send_low_bytes;
     config->send_max_bytes = options->send_max_bytes;
+    config->system_send_bytes = options->system_send_bytes;
+    config->system_receive_bytes = options->system_receive_bytes;
     config->pool_bytes = options->pool_bytes;
     config->linger_timeout_ms = options->linger_ms;
     config->stop_timeout_ms = options->stop_timeout_ms;

@@ -77,6 +77,8 @@ struct options {
     uint32_t send_high_bytes;
     uint32_t send_low_bytes;
     uint32_t send_max_bytes;
+    uint32_t system_send_bytes;
+    uint32_t system_receive_bytes;
 
     /* answering and keeping */
     bool handler_given;

@@ -20,6 +20,7 @@
 #define WORKERS_MOST         1023
 #define BACKLOG_MOST         (1u << 20)
 #define SEND_MOST            INT32_MAX
+#define SYSTEM_MOST          (1u << 30)
 #define WINDOW_MOST          65535
 #define POOL_LEAST           (UINT64_C(1) << 20)
 #define POOL_MOST            (UINT64_C(1) << 40)
@@ -198,6 +199,16 @@ static bool read_send_low(struct options *o, const char *text)
 static bool read_send_max(struct options *o, const char *text)
 {
     return read_u32_or_auto(text, 1, SEND_MOST, &o->send_max_bytes);
+}
+
+static bool read_system_send(struct options *o, const char *text)
+{
+    return read_u32_or_auto(text, 1, SYSTEM_MOST, &o->system_send_bytes);
+}
+
+static bool read_system_receive(struct options *o, const char *text)
+{
+    return read_u32_or_auto(text, 1, SYSTEM_MOST, &o->system_receive_bytes);
 }
 
 static bool read_handler(struct options *o, const char *text)
@@ -448,6 +459,20 @@ const struct setting settings[] = {
      .comment = "The most bytes that may wait on one connection. auto is send-high, 8 MiB, and two "
                 "messages of the largest size.",
      .fields = " send_max_bytes "},
+    {.name = "system-send",
+     .read = read_system_send,
+     .wants = "auto or a number of bytes from 1 to 1073741824",
+     .initial = "auto",
+     .comment = "What the system itself holds of a client's replies beside that (SO_SNDBUF). auto "
+                "grows with use, to 4 MiB on most systems.",
+     .fields = " system_send_bytes "},
+    {.name = "system-receive",
+     .read = read_system_receive,
+     .wants = "auto or a number of bytes from 1 to 1073741824",
+     .initial = "auto",
+     .comment = "And of what a client sent and was not read (SO_RCVBUF). auto grows with use, to 6 "
+                "MiB on most systems.",
+     .fields = " system_receive_bytes "},
     {.name = "handler",
      .read = read_handler,
      .wants = "auto, echo, delay or pool",

@@ -177,6 +177,16 @@ struct berth_config {
      * send_high_bytes by the replies to one turn's messages; default 4 MiB. */
     uint32_t send_max_bytes;
 
+    /* What the system itself holds for one connection (SO_SNDBUF, SO_RCVBUF): bytes that were sent
+     * and that the peer has not taken, and bytes that came and were not read. It fills before
+     * anything is queued here, and does not show in the program's memory. 0 (default): sizes that
+     * grow with use, on most systems to 4 MiB and 6 MiB, so a thousand peers that ask and never
+     * read hold gigabytes. Otherwise up to 1 GiB, clipped to net.core.wmem_max and rmem_max (208
+     * KiB on most) and then doubled by the system for its own books. Small ones slow down long
+     * lines. */
+    uint32_t system_send_bytes;
+    uint32_t system_receive_bytes;
+
     /* Memory per worker for queued replies and for messages that came in parts. Reserved, not
      * touched, until needed. 0 (default): from the other settings; see berth_plan. */
     uint64_t pool_bytes;

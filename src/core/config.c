@@ -123,6 +123,8 @@ static int check_bounds(const struct berth_config *c, struct berth_error *error)
         {"send_high_bytes", c->send_high_bytes, 1, SEND_MAX_LIMIT},
         {"send_low_bytes", c->send_low_bytes, 0, c->send_high_bytes},
         {"send_max_bytes", c->send_max_bytes, c->send_high_bytes, SEND_MAX_LIMIT},
+        {"system_send_bytes", c->system_send_bytes, 0, GIB},
+        {"system_receive_bytes", c->system_receive_bytes, 0, GIB},
         {"pool_bytes", c->pool_bytes, POOL_BYTES_MIN, POOL_BYTES_MAX},
         {"turn_bytes", c->turn_bytes, 1, UINT32_MAX / 2},
         {"turn_messages", c->turn_messages, 1, UINT32_MAX / 2},

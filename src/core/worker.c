@@ -92,6 +92,8 @@ int worker_open(struct worker *worker)
         .receive_count = server->config.receive_buffers,
         .features_off = server->features_off,
         .send_timeout_ms = server->config.send_progress_timeout_ms,
+        .system_send_bytes = server->config.system_send_bytes,
+        .system_receive_bytes = server->config.system_receive_bytes,
     };
     int result = io_open(server->backend, &config, &worker->io);
     if (result < 0) {

@@ -133,8 +133,8 @@ int socket_for_connect(const struct berth_address *remote, const struct berth_ad
                        struct sockaddr_storage *name, socklen_t *name_bytes);
 /* What every accepted and connected socket gets: TCP_NODELAY. */
 void socket_prepare(int fd);
-/* io_config.send_timeout_ms for a socket; accepted ones inherit it. */
-void socket_limit(int fd, uint32_t send_timeout_ms);
+/* io_config's send_timeout_ms and system_..._bytes for a socket; accepted ones inherit them. */
+void socket_limit(int fd, const struct io_config *config);
 void socket_shutdown(struct io *io, uint32_t sock, enum io_shutdown how);
 void socket_close(int fd, bool reset);
 bool socket_name_of(struct io *io, uint32_t sock, bool peer, struct berth_address *out);

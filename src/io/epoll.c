@@ -184,7 +184,7 @@ static int ep_open(struct io *io)
     }
     ep->buffers_count = io->config.receive_count;
     for (uint32_t i = 0; i < io->config.listeners_count; i++) {
-        socket_limit(io->listeners[i].id, io->config.send_timeout_ms);
+        socket_limit(io->listeners[i].id, &io->config);
     }
     ep->waits_ns = epoll_pwait2(ep->epoll, ep->events, 1, &(struct timespec){0}, NULL) >= 0;
     uint64_t seed = 0;
@@ -322,7 +322,7 @@ static int ep_connect(struct io *io, const struct berth_address *remote,
         close(fd);
         return -ENFILE;
     }
-    socket_limit(fd, io->config.send_timeout_ms);
+    socket_limit(fd, &io->config);
     int result = connect(fd, (struct sockaddr *)&name, bytes) < 0 ? -errno : 0;
     int watched = watch(ep, sock) < 0 ? -errno : 0;
     if (result != -EINPROGRESS || watched < 0) {

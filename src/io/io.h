@@ -145,9 +145,11 @@ struct io_config {
     uint32_t receive_bytes;              /* the most bytes of one receive */
     uint32_t receive_count;              /* a power of two, at most 32768 */
     uint32_t features_off;               /* uring: bits of io/feature.h that it does without */
-    uint32_t send_timeout_ms; /* a connection whose peer's system acknowledges nothing of what was
-                                 sent for so long fails; 0: the system's own time. Not for clients
-                                 that connected before io_open, and not in the simulation */
+    uint32_t send_timeout_ms;   /* a connection whose peer's system acknowledges nothing of what was
+                                   sent for so long fails; 0: the system's own time. Not for clients
+                                   that connected before io_open, and not in the simulation */
+    uint32_t system_send_bytes; /* SO_SNDBUF and SO_RCVBUF; 0: the system's own. As above */
+    uint32_t system_receive_bytes;
 };
 
 /* What a worker's io saw; never reset. */

@@ -181,11 +181,21 @@ void socket_prepare(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-void socket_limit(int fd, uint32_t send_timeout_ms)
+/* None of these fails on a socket of TCP; what is too large for the system is clipped. */
+void socket_limit(int fd, const struct io_config *config)
 {
     /* Without it the system tries for a quarter of an hour, and a worker whose replies fit into the
      * socket's buffer has nothing of its own that waits. */
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &send_timeout_ms, sizeof send_timeout_ms);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &config->send_timeout_ms,
+                     sizeof config->send_timeout_ms);
+    if (config->system_send_bytes > 0) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &config->system_send_bytes,
+                         sizeof config->system_send_bytes);
+    }
+    if (config->system_receive_bytes > 0) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &config->system_receive_bytes,
+                         sizeof config->system_receive_bytes);
+    }
 }
 
 void socket_shutdown(struct io *io, uint32_t sock, enum io_shutdown how)

@@ -14,7 +14,8 @@
  * Each operation carries kind, place and generation of its socket as user data. io.c keeps what is
  * in flight; an event that matches nothing is dropped and counted, and its buffer goes back.
  *
- * uring_queue.c has the ring itself, uring_accept.c the accepts. Everything is O(1) an operation.
+ * uring_queue.c has the ring itself, uring_accept.c the accepts, uring_look.c what the kernel does
+ * not tell. Everything is O(1) an operation.
  */
 #include "io/uring.h"
 
@@ -25,10 +26,6 @@
 #include <unistd.h>
 
 #include "base/assert.h"
-
-/* io_sock.backend_flags: a cancel has been wished for and is not known to have missed. */
-#define CANCELLING_RECEIVE 0x01u /* or the connect: they never overlap */
-#define CANCELLING_SEND    0x02u
 
 /* How long an open waits for memory: 200 ms. */
 #define OPEN_TRIES    40
@@ -68,7 +65,7 @@ static int ring_open(struct io *io)
         /* Accepted sockets inherit it: a system call less for each. Ours have it already; this is
          * for one that another program handed over. */
         socket_prepare(io->listeners[i].id);
-        socket_limit(io->listeners[i].id, io->config.send_timeout_ms);
+        socket_limit(io->listeners[i].id, &io->config);
     }
     io_clock_read(io);
     uint64_t seed = io->now_ns;
@@ -134,7 +131,7 @@ static int start_connect(struct io *io, const struct berth_address *remote,
         u->names_used--;
         return fd;
     }
-    socket_limit(fd, io->config.send_timeout_ms);
+    socket_limit(fd, &io->config);
     uint32_t sock = io_sock_open(io, fd);
     struct io_uring_sqe *sqe = uring_sqe(u);
     io_uring_prep_connect(sqe, fd, (struct sockaddr *)name, bytes);
@@ -146,7 +143,7 @@ static void start_receive(struct io *io, uint32_t sock)
 {
     struct uring *u = uring_of(io);
     struct io_sock *s = &io->socks[sock];
-    s->backend_flags &= (uint8_t)~CANCELLING_RECEIVE;
+    s->backend_flags &= (uint8_t)~URING_CANCELLING_RECEIVE;
     struct io_uring_sqe *sqe = uring_sqe(u);
     if (((s->flags | u->receive_once) & SOCK_ONCE) != 0) {
         io_uring_prep_recv(sqe, s->fd, NULL, io->config.receive_bytes, 0);
@@ -162,7 +159,7 @@ static void start_send(struct io *io, uint32_t sock, const struct io_span *spans
 {
     struct uring *u = uring_of(io);
     struct io_sock *s = &io->socks[sock];
-    s->backend_flags &= (uint8_t)~CANCELLING_SEND;
+    s->backend_flags &= (uint8_t)~URING_CANCELLING_SEND;
     /* Without a record, the first span alone goes out: a send may be short. */
     struct uring_record *record = count > 1 ? uring_record(u) : NULL;
     struct io_uring_sqe *sqe = uring_sqe(u);
@@ -181,7 +178,7 @@ static void start_send(struct io *io, uint32_t sock, const struct io_span *spans
 
 static uint8_t cancelling_flag(enum uring_kind kind)
 {
-    return kind == URING_SEND ? CANCELLING_SEND : CANCELLING_RECEIVE;
+    return kind == URING_SEND ? URING_CANCELLING_SEND : URING_CANCELLING_RECEIVE;
 }
 
 static void cancel(struct io *io, uint32_t sock, enum io_op op)
@@ -239,6 +236,14 @@ static bool sock_matches(const struct io *io, uint64_t code, uint8_t flag)
            BERTH_LIKELY((io->socks[sock].flags & flag) != 0);
 }
 
+/* Whether it is cancelled for uring_look.c only. That is over with this. */
+static bool was_nudged(struct io_sock *s)
+{
+    uint8_t flags = s->backend_flags & (URING_NUDGED | URING_CANCELLING_RECEIVE);
+    s->backend_flags &= (uint8_t)~URING_NUDGED;
+    return flags == URING_NUDGED;
+}
+
 static void receive_event(struct uring *u, const struct io_uring_cqe *cqe)
 {
     struct io *io = &u->io;
@@ -249,14 +254,19 @@ static void receive_event(struct uring *u, const struct io_uring_cqe *cqe)
     bool known = sock_matches(io, cqe->user_data, SOCK_RECEIVE);
     if (BERTH_LIKELY(known && cqe->res > 0 && buffer)) {
         /* Without MORE though with bytes: the completion queue was full (law 9). */
-        io_complete_bytes(io, sock, lease, (uint32_t)cqe->res,
-                          (cqe->flags & IORING_CQE_F_MORE) != 0);
+        bool more = (cqe->flags & IORING_CQE_F_MORE) != 0;
+        if (BERTH_LIKELY(more)) {
+            uring_heard(u, sock);
+        }
+        io_complete_bytes(io, sock, lease, (uint32_t)cqe->res, more);
         return;
     }
     if (buffer) {
         uring_buffer_add(u, lease); /* chosen before the kernel knew that there was nothing */
     }
-    if (known) {
+    if (known && cqe->res == -ECANCELED && was_nudged(&io->socks[sock])) {
+        start_receive(io, sock);
+    } else if (known) {
         io_complete_receive_end(io, sock, cqe->res > 0 ? -EIO : cqe->res);
     } else {
         io->stats.stale++;
@@ -301,6 +311,9 @@ static void cancel_event(struct uring *u, const struct io_uring_cqe *cqe)
                                                : SOCK_CONNECT;
         again = sock_matches(&u->io, target, flag) &&
                 (u->io.socks[place].backend_flags & cancelling_flag(kind)) != 0;
+        if (kind == URING_RECEIVE && sock_matches(&u->io, target, SOCK_OPEN)) {
+            u->io.socks[place].backend_flags &= (uint8_t)~URING_NUDGED; /* it has ended by itself */
+        }
     }
     if (again) {
         uring_cancel_code(u, target);
@@ -358,7 +371,8 @@ static void reap(struct io *io, uint64_t deadline_ns)
 {
     struct uring *u = uring_of(io);
     arm_wake(u);
-    uring_enter(u, uring_accepts_arm(u) ? deadline_ns : 0);
+    uint64_t until_ns = uring_look(u, deadline_ns);
+    uring_enter(u, uring_accepts_arm(u) ? until_ns : 0);
     io_clock_read(io);
     if (BERTH_UNLIKELY(io_uring_cq_has_overflow(&u->ring))) {
         io->stats.overflows++;

@@ -5,6 +5,7 @@
 #define BERTH_IO_URING_H
 
 #include <liburing.h>
+#include <poll.h>
 #include <stdatomic.h>
 
 #include "io/backend.h"
@@ -19,6 +20,15 @@
  * next one submits early. */
 #define URING_RECORDS 64
 #define URING_NAMES   64
+
+/* Sockets that are asked at once whether they were reset: 8 KiB each of two tables. */
+#define URING_HEARD_MAX 1024
+
+/* io_sock.backend_flags. A cancel has been wished for and is not known to have missed: */
+#define URING_CANCELLING_RECEIVE 0x01u /* or the connect: they never overlap */
+#define URING_CANCELLING_SEND    0x02u
+#define URING_NUDGED             0x04u /* the same, of the receive, by uring_look.c */
+#define URING_HEARD              0x08u /* it is in uring.heard */
 
 /* What an event belongs to. */
 enum uring_kind {
@@ -65,6 +75,11 @@ struct uring_record {
     struct iovec pieces[IO_SPANS_MAX];
 };
 
+struct uring_heard {
+    uint32_t sock;
+    uint16_t generation;
+};
+
 struct uring {
     struct io io;
     struct io_uring ring;
@@ -102,6 +117,11 @@ struct uring {
     uint8_t listener_next;     /* whose turn it is */
     uint64_t listeners_armed;  /* bits: a poll is in flight */
     uint64_t listeners_ready;  /* bits: somebody may wait there */
+
+    struct uring_heard heard[URING_HEARD_MAX]; /* sockets to look at, heard_due_ns at the latest */
+    struct pollfd polls[URING_HEARD_MAX];
+    uint32_t heard_count;
+    uint64_t heard_due_ns;
 };
 
 /* --- the queue (uring_queue.c) */
@@ -141,6 +161,13 @@ void uring_enter(struct uring *u, uint64_t deadline_ns);
 int uring_open_many(const struct io_config *config, uint32_t count, struct uring_fault *fault);
 /* Why the ring's descriptor could not be registered: a negative errno, or 0. */
 int uring_ring_fd_error(const struct io *io);
+
+/* --- resets that the kernel does not tell (uring_look.c) */
+
+/* A receive that goes on has brought bytes. */
+void uring_heard(struct uring *u, uint32_t sock);
+/* Before the wait: looks, if it is time to. Returns until when to wait. */
+uint64_t uring_look(struct uring *u, uint64_t deadline_ns);
 
 /* --- accepts (uring_accept.c) */
 

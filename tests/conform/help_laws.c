@@ -256,6 +256,29 @@ static void law_08_bytes_arrive_in_order(void **state)
 
 /* A real kernel does this only when its completion queue overflows (kernel fact K9); the
  * simulation does it every time here. */
+/* Both are there before the receiver looks, on io_uring before the kernel's work for it has run. */
+static void law_08_a_reset_right_behind_bytes_is_told(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){.ios = 2});
+    struct rig_bytes got = {0};
+    struct rig_pair pair = rig_pair(&rig, 1, 0);
+    uint32_t receive = rig_receive(&rig, pair.server, &got);
+    rig_once(&rig);
+    uint32_t send = rig_send(&rig, pair.client, "last", 4);
+    RIG_UNTIL(&rig, rig_op(&rig, send)->finals == 1);
+    io_close(rig.ios[1], pair.client.sock, true);
+    assert_int_equal(rig_follow(&rig, receive), -ECONNRESET);
+    if (!rig_simulated()) { /* there a reset takes with it what was not read */
+        assert_int_equal(got.size, 4);
+        assert_memory_equal(got.bytes, "last", 4);
+    }
+    rig_finish(&rig, pair.server);
+    rig_close(&rig);
+    rig_bytes_free(&got);
+}
+
 static void law_09_a_last_receive_may_have_bytes(void **state)
 {
     (void)state;
@@ -383,6 +406,7 @@ const struct CMUnitTest rig_tests_laws[] = {
     cmocka_unit_test(law_06_any_send_may_be_short_and_0_is_the_end),
     cmocka_unit_test(law_07_a_lease_is_the_callers_until_returned),
     cmocka_unit_test(law_08_bytes_arrive_in_order),
+    cmocka_unit_test(law_08_a_reset_right_behind_bytes_is_told),
     cmocka_unit_test(law_09_a_last_receive_may_have_bytes),
     cmocka_unit_test(law_10_errors_are_listed),
     cmocka_unit_test(law_11_time_stands_within_a_turn),

@@ -42,6 +42,10 @@ set(FUZZ_RUNS_api 1500)
 foreach(noun IN ITEMS api frame_custom frame_delimiter frame_fixed frame_length frame_varint)
   set(FUZZ_OPTIONS_${noun} -fno-sanitize-coverage=trace-cmp)
 endforeach()
+set(FUZZ_SOURCES_script)
+foreach(part IN ITEMS framing script stream) # of vex
+  list(APPEND FUZZ_SOURCES_script ${PROJECT_SOURCE_DIR}/tests/vex/${part}.c)
+endforeach()
 pkg_check_modules(INIH REQUIRED IMPORTED_TARGET inih)
 file(GLOB FUZZ_HELPERS CONFIGURE_DEPENDS ${FUZZ_FOLDER}/help_*.c)
 

@@ -32,6 +32,8 @@ static void defaults(void **state)
     assert_int_equal(c.send_high_bytes, 256 * 1024);
     assert_int_equal(c.send_low_bytes, 64 * 1024);
     assert_int_equal(c.send_max_bytes, 4 * MIB);
+    assert_int_equal(c.system_send_bytes, 0);
+    assert_int_equal(c.system_receive_bytes, 0);
     assert_int_equal(c.turn_bytes, 256 * 1024);
     assert_int_equal(c.turn_messages, 4096);
     assert_int_equal(c.first_message_timeout_ms, 30000);
@@ -75,6 +77,8 @@ static const struct {
     {U32(send_high_bytes), 65536, 4 * MIB, false}, /* between low and max */
     {U32(send_low_bytes), 0, 256 * 1024, false},
     {U32(send_max_bytes), 256 * 1024, 2048 * MIB - 1, false},
+    {U32(system_send_bytes), 0, 1024 * MIB, false},
+    {U32(system_receive_bytes), 0, 1024 * MIB, false},
     {U32(turn_bytes), 1, UINT32_MAX / 2, false},
     {U32(turn_messages), 1, UINT32_MAX / 2, false},
     {U32(first_message_timeout_ms), 0, 24 * 3600 * 1000, false},
