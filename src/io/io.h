@@ -4,7 +4,8 @@
  * starting operations, and reaps again. No other part of a worker makes a system call, reads a
  * clock or asks for a random number, so whatever stands behind this header decides in what world
  * the whole library lives: io_uring (uring.c), epoll (epoll.c), or a world simulated from one seed
- * (sim.c). io.c stands in front of all of them: it keeps the table of sockets and asserts the laws.
+ * (sim.c); fault.c makes any of them misbehave within these laws. io.c stands in front of all of
+ * them: it keeps the table of sockets and asserts the laws.
  *
  * One struct io belongs to one worker and is used on that worker's thread only, from io_open on;
  * io_wake alone may be called on any thread and in a signal handler.
@@ -137,7 +138,7 @@ struct io_listener {
 };
 
 struct io_config {
-    void *world;                         /* sim only: a struct sim_world */
+    void *world;                         /* sim: a struct sim_world; fault: a struct fault_setup */
     uint32_t socks_max;                  /* sockets open at once, without listeners */
     const struct io_listener *listeners; /* borrowed until io_close_all */
     uint32_t listeners_count;            /* at most IO_LISTENERS_MAX */
