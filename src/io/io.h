@@ -38,16 +38,21 @@
  *           -ECONNABORTED -EPROTO -EPERM       that one client is gone: start again
  *           -ECANCELED                         cancelled
  *           -EIO                               anything else; treat like -EMFILE
- *  connect  0: connected
+ *  connect  0: connected. Else the attempt has failed: close the socket; another may be tried.
  *           -ECONNREFUSED -ETIMEDOUT -EHOSTUNREACH -ENETUNREACH -ECONNRESET -EADDRNOTAVAIL
  *           -EADDRINUSE -EACCES -EPERM -ENOBUFS -ENOMEM -ECANCELED -EIO
  *  receive  > 0 with IO_LEASE: that many bytes at `data`;  0: end of stream
- *           -ENOBUFS      no receive buffer was free: wait for one, then start again
- *           -ECONNRESET -ETIMEDOUT -EPIPE -EHOSTUNREACH -ENETUNREACH -ENOMEM -ECANCELED -EIO
+ *           -ENOBUFS            no receive buffer was free: wait for one, then start again
+ *           -ECANCELED          cancelled; nothing is lost
+ *           -ECONNRESET -EPIPE  the peer has reset the connection: it is over
+ *           -ETIMEDOUT -EHOSTUNREACH -ENETUNREACH -ENOMEM -EIO
+ *                               the system gives it up: end it, whatever state it is in
  *           A receive goes on (IO_MORE) until it ends by one of these, by law 9, or by a cancel.
  *  send     > 0: that many bytes were taken by the system
- *           -EPIPE -ECONNRESET -ETIMEDOUT -EHOSTUNREACH -ENETUNREACH -ENOBUFS -ENOMEM
- *           -ECANCELED -EIO
+ *           -ECANCELED          cancelled; none were taken, and they may be sent again
+ *           -EPIPE -ECONNRESET  the peer is gone: it is over
+ *           -ETIMEDOUT -EHOSTUNREACH -ENETUNREACH -ENOBUFS -ENOMEM -EIO
+ *                               the system gives it up: end it, whatever state it is in
  */
 #ifndef BERTH_IO_IO_H
 #define BERTH_IO_IO_H
