@@ -274,7 +274,6 @@ static void end_connection(struct fault_io *f, uint32_t sock)
     fault_count(&f->dice.counts->connections_ended);
     drop_bytes(f, sock);
     io_shutdown(f->inner, f->io.socks[sock].fd, IO_SHUTDOWN_BOTH);
-    make_ready(f, sock); /* a receive that waited hears of it */
 }
 
 static void shut_down(struct io *io, uint32_t sock, enum io_shutdown how)
@@ -605,7 +604,7 @@ static void give_result(struct fault_io *f, uint32_t sock)
     if (kills) {
         end_connection(f, sock);
     }
-    make_ready(f, sock); /* its receive may have something too */
+    make_ready(f, sock); /* its receive may have something too: that it is over, for one */
 }
 
 /* This reap gave out the last free buffer: the caller will return some before the next. */
