@@ -264,6 +264,30 @@ static void connect_is_refused_where_nobody_listens(void **state)
     rig_close(&rig);
 }
 
+/* A link-local address without its link: the system says EINVAL, which is in no list. */
+static void a_connect_that_cannot_start_says_so_in_the_list(void **state)
+{
+    (void)state;
+    if (rig_simulated()) {
+        skip(); /* every address is good there */
+    }
+    static const int listed[] = {EMFILE,     ENFILE,        ENOBUFS, ENOMEM, EAFNOSUPPORT,
+                                 EADDRINUSE, EADDRNOTAVAIL, EACCES,  EPERM,  EIO};
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){0});
+    struct berth_address to = {.family = BERTH_IPV6, .port = 1, .bytes = {[15] = 1}};
+    struct berth_address from = {.family = BERTH_IPV6, .bytes = {0xfe, 0x80, [15] = 1}};
+    int result = io_connect(rig.ios[0], &to, &from, io_token(IO_CONNECT, 0, 0));
+    size_t i = 0;
+    while (i < sizeof listed / sizeof *listed && result != -listed[i]) {
+        i++;
+    }
+    if (i == sizeof listed / sizeof *listed) {
+        rig_fail(&rig, "law 10: %d is no result of a connect's start", result);
+    }
+    rig_close(&rig);
+}
+
 /* A backlog of one holds two clients on Linux; the connects beyond wait for an answer that does
  * not come (the simulation refuses them), and a cancel must end that wait. */
 static void cancel_of_a_connect_ends_it(void **state)
@@ -544,6 +568,7 @@ const struct CMUnitTest rig_tests_connections[] = {
     cmocka_unit_test(one_listener_serves_both_families),
     cmocka_unit_test(a_connect_starts_from_the_local_address_given),
     cmocka_unit_test(connect_is_refused_where_nobody_listens),
+    cmocka_unit_test(a_connect_that_cannot_start_says_so_in_the_list),
     cmocka_unit_test(cancel_of_a_connect_ends_it),
     cmocka_unit_test(places_are_used_again),
     cmocka_unit_test(a_full_table_is_enfile),
