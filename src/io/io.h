@@ -45,14 +45,17 @@
  *           -ENOBUFS            no receive buffer was free: wait for one, then start again
  *           -ECANCELED          cancelled; nothing is lost
  *           -ECONNRESET -EPIPE  the peer has reset the connection: it is over
- *           -ETIMEDOUT -EHOSTUNREACH -ENETUNREACH -ENOMEM -EIO
- *                               the system gives it up: end it, whatever state it is in
+ *           -ETIMEDOUT -EHOSTUNREACH -ENETUNREACH
+ *                               the peer acknowledges nothing any more: it is over
+ *           -ENOMEM -EIO        the system cannot go on with it: end it
  *           A receive goes on (IO_MORE) until it ends by one of these, by law 9, or by a cancel.
  *  send     > 0: that many bytes were taken by the system
  *           -ECANCELED          cancelled; none were taken, and they may be sent again
  *           -EPIPE -ECONNRESET  the peer is gone: it is over
- *           -ETIMEDOUT -EHOSTUNREACH -ENETUNREACH -ENOBUFS -ENOMEM -EIO
- *                               the system gives it up: end it, whatever state it is in
+ *           -ETIMEDOUT -EHOSTUNREACH -ENETUNREACH
+ *                               the peer acknowledges nothing any more: it is over
+ *           -ENOBUFS -ENOMEM -EIO
+ *                               the system cannot go on with it: end it
  */
 #ifndef BERTH_IO_IO_H
 #define BERTH_IO_IO_H

@@ -62,6 +62,7 @@ enum outcome {
     STARTS_AGAIN, /* nothing is lost, nobody hears of it */
     WAITS,        /* for a receive buffer; nothing is lost */
     ENDS_RESET,   /* that connection, and no other, with the reason RESET */
+    ENDS_STALLED, /* ... with the reason SEND_STALLED */
     ENDS_SYSTEM,  /* ... with the reason SYSTEM */
     TRIES_AGAIN,  /* the attempt has failed; the program hears of the last one */
 };
@@ -72,6 +73,7 @@ static const char *const outcome_names[] = {
     [STARTS_AGAIN] = "starts again",
     [WAITS] = "waits for a buffer",
     [ENDS_RESET] = "ends the connection as reset",
+    [ENDS_STALLED] = "ends the connection as stalled",
     [ENDS_SYSTEM] = "ends the connection for the system",
     [TRIES_AGAIN] = "the attempt fails",
 };
@@ -121,17 +123,17 @@ static const struct listed outcomes[] = {
     {IO_RECEIVE, false, ECANCELED, STARTS_AGAIN},
     {IO_RECEIVE, false, ECONNRESET, ENDS_RESET},
     {IO_RECEIVE, false, EPIPE, ENDS_RESET},
-    {IO_RECEIVE, false, ETIMEDOUT, ENDS_SYSTEM},
-    {IO_RECEIVE, false, EHOSTUNREACH, ENDS_SYSTEM},
-    {IO_RECEIVE, false, ENETUNREACH, ENDS_SYSTEM},
+    {IO_RECEIVE, false, ETIMEDOUT, ENDS_STALLED},
+    {IO_RECEIVE, false, EHOSTUNREACH, ENDS_STALLED},
+    {IO_RECEIVE, false, ENETUNREACH, ENDS_STALLED},
     {IO_RECEIVE, false, ENOMEM, ENDS_SYSTEM},
     {IO_RECEIVE, false, EIO, ENDS_SYSTEM},
     {IO_SEND, false, ECANCELED, STARTS_AGAIN},
     {IO_SEND, false, EPIPE, ENDS_RESET},
     {IO_SEND, false, ECONNRESET, ENDS_RESET},
-    {IO_SEND, false, ETIMEDOUT, ENDS_SYSTEM},
-    {IO_SEND, false, EHOSTUNREACH, ENDS_SYSTEM},
-    {IO_SEND, false, ENETUNREACH, ENDS_SYSTEM},
+    {IO_SEND, false, ETIMEDOUT, ENDS_STALLED},
+    {IO_SEND, false, EHOSTUNREACH, ENDS_STALLED},
+    {IO_SEND, false, ENETUNREACH, ENDS_STALLED},
     {IO_SEND, false, ENOBUFS, ENDS_SYSTEM},
     {IO_SEND, false, ENOMEM, ENDS_SYSTEM},
     {IO_SEND, false, EIO, ENDS_SYSTEM},
@@ -235,7 +237,8 @@ static void on_close(struct berth_conn *conn, enum berth_reason reason)
 {
     cell.closes++;
     cell.reasons[reason]++;
-    if (reason == BERTH_REASON_RESET || reason == BERTH_REASON_SYSTEM) {
+    if (reason == BERTH_REASON_RESET || reason == BERTH_REASON_SYSTEM ||
+        reason == BERTH_REASON_SEND_STALLED) {
         cell.strange += conn->system != cell.listed->error ? 1 : 0;
     }
 }
@@ -384,19 +387,18 @@ static void judge_the_end(int fds_before, int fds_after)
 static void judge(void)
 {
     uint64_t came = cell.setup.counts.errors[0];
-    uint64_t losses = cell.peers.losses;
     uint64_t resets = cell.reasons[BERTH_REASON_RESET];
-    uint64_t systems = cell.reasons[BERTH_REASON_SYSTEM];
     enum outcome outcome = cell.listed->outcome;
-    bool ends = outcome == ENDS_RESET || outcome == ENDS_SYSTEM;
+    bool ends = outcome == ENDS_RESET || outcome == ENDS_STALLED || outcome == ENDS_SYSTEM;
     bool accepts = outcome == PAUSES || outcome == LOSES_ONE;
     EXPECT(came > 0);
     EXPECT(cell.schedule != schedules[0].name || came == 1);
     EXPECT(cell.schedule != schedules[1].name || came > 1);
-    EXPECT(losses == (ends || outcome == LOSES_ONE ? came : 0));
+    EXPECT(cell.peers.losses == (ends || outcome == LOSES_ONE ? came : 0));
     EXPECT(resets == (outcome == ENDS_RESET ? came : 0));
-    EXPECT(systems == (outcome == ENDS_SYSTEM ? came : 0));
-    EXPECT(ended_by_errors() == resets + systems);
+    EXPECT(cell.reasons[BERTH_REASON_SEND_STALLED] == (outcome == ENDS_STALLED ? came : 0));
+    EXPECT(cell.reasons[BERTH_REASON_SYSTEM] == (outcome == ENDS_SYSTEM ? came : 0));
+    EXPECT(ended_by_errors() == (ends ? came : 0));
     EXPECT(cell.stats.resets == resets);
     EXPECT(cell.stats.accept_errors == (accepts ? came : 0));
     EXPECT(outcome != PAUSES || cell.stats.accept_pauses > 0);
