@@ -96,7 +96,10 @@ int berth_connect(struct berth_server *server, const struct berth_connect_option
     conn->user = options->user;
     conn_move(conn, CONN_CONNECTING);
     if (worker->io != NULL) { /* else worker start does it, when there is a clock */
-        wait_ms(conn, options->delay_ms);
+        /* Not in this turn, or one would never end in which an attempt fails at once and the
+         * program, told so, connects anew. */
+        uint64_t due_ns = worker->now_ns + options->delay_ms * NS_PER_MS;
+        wheel_set(&worker->wheel, &conn->timer, due_ns + (options->delay_ms == 0 ? 1 : 0));
     }
     return BERTH_OK;
 }

@@ -157,6 +157,34 @@ static uint8_t flag_of(enum io_op op)
     BERTH_UNREACHABLE();
 }
 
+/* Law 10: what is not in the operation's list becomes -EIO. The lists of io.h, merged: an error
+ * that belongs to another operation cannot be told apart here and is harmless. */
+static int32_t listed(int32_t result)
+{
+    switch (-result) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case ECONNABORTED:
+    case EPROTO:
+    case EPERM:
+    case EACCES:
+    case ECANCELED:
+    case ECONNREFUSED:
+    case ETIMEDOUT:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ECONNRESET:
+    case EADDRNOTAVAIL:
+    case EADDRINUSE:
+    case EPIPE:
+        return result;
+    default:
+        return result < 0 ? -EIO : result;
+    }
+}
+
 /* ------------------------------------------------------------------------------------- starts */
 
 void io_accept(struct io *io, uint64_t token)
@@ -192,8 +220,9 @@ int io_connect(struct io *io, const struct berth_address *remote, const struct b
         struct io_sock *s = sock_at(io, sock);
         s->flags |= SOCK_CONNECT;
         s->token_receive = token;
+        return sock;
     }
-    return sock;
+    return sock == -EAFNOSUPPORT ? sock : listed(sock); /* which only a start may say */
 }
 
 static void receive(struct io *io, int sock, uint64_t token, uint8_t once)
@@ -356,34 +385,6 @@ void io_random_seed(struct io *io, uint64_t seed)
 }
 
 /* ------------------------------------------------------------- completions on their way out */
-
-/* Law 10: what is not in the operation's list becomes -EIO. The lists of io.h, merged: an error
- * that belongs to another operation cannot be told apart here and is harmless. */
-static int32_t listed(int32_t result)
-{
-    switch (-result) {
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-    case ECONNABORTED:
-    case EPROTO:
-    case EPERM:
-    case EACCES:
-    case ECANCELED:
-    case ECONNREFUSED:
-    case ETIMEDOUT:
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-    case ECONNRESET:
-    case EADDRNOTAVAIL:
-    case EADDRINUSE:
-    case EPIPE:
-        return result;
-    default:
-        return result < 0 ? -EIO : result;
-    }
-}
 
 static struct io_completion *next_out(struct io *io)
 {

@@ -4,7 +4,8 @@
  * starting operations, and reaps again. No other part of a worker makes a system call, reads a
  * clock or asks for a random number, so whatever stands behind this header decides in what world
  * the whole library lives: io_uring (uring.c), epoll (epoll.c), or a world simulated from one seed
- * (sim.c). io.c stands in front of all of them: it keeps the table of sockets and asserts the laws.
+ * (sim.c); fault.c makes any of them misbehave within these laws. io.c stands in front of all of
+ * them: it keeps the table of sockets and asserts the laws.
  *
  * One struct io belongs to one worker and is used on that worker's thread only, from io_open on;
  * io_wake alone may be called on any thread and in a signal handler.
@@ -37,16 +38,24 @@
  *           -ECONNABORTED -EPROTO -EPERM       that one client is gone: start again
  *           -ECANCELED                         cancelled
  *           -EIO                               anything else; treat like -EMFILE
- *  connect  0: connected
+ *  connect  0: connected. Else the attempt has failed: close the socket; another may be tried.
  *           -ECONNREFUSED -ETIMEDOUT -EHOSTUNREACH -ENETUNREACH -ECONNRESET -EADDRNOTAVAIL
  *           -EADDRINUSE -EACCES -EPERM -ENOBUFS -ENOMEM -ECANCELED -EIO
  *  receive  > 0 with IO_LEASE: that many bytes at `data`;  0: end of stream
- *           -ENOBUFS      no receive buffer was free: wait for one, then start again
- *           -ECONNRESET -ETIMEDOUT -EPIPE -EHOSTUNREACH -ENETUNREACH -ENOMEM -ECANCELED -EIO
+ *           -ENOBUFS            no receive buffer was free: wait for one, then start again
+ *           -ECANCELED          cancelled; nothing is lost
+ *           -ECONNRESET -EPIPE  the peer has reset the connection: it is over
+ *           -ETIMEDOUT -EHOSTUNREACH -ENETUNREACH
+ *                               the peer acknowledges nothing any more: it is over
+ *           -ENOMEM -EIO        the system cannot go on with it: end it
  *           A receive goes on (IO_MORE) until it ends by one of these, by law 9, or by a cancel.
  *  send     > 0: that many bytes were taken by the system
- *           -EPIPE -ECONNRESET -ETIMEDOUT -EHOSTUNREACH -ENETUNREACH -ENOBUFS -ENOMEM
- *           -ECANCELED -EIO
+ *           -ECANCELED          cancelled; none were taken, and they may be sent again
+ *           -EPIPE -ECONNRESET  the peer is gone: it is over
+ *           -ETIMEDOUT -EHOSTUNREACH -ENETUNREACH
+ *                               the peer acknowledges nothing any more: it is over
+ *           -ENOBUFS -ENOMEM -EIO
+ *                               the system cannot go on with it: end it
  */
 #ifndef BERTH_IO_IO_H
 #define BERTH_IO_IO_H
@@ -137,7 +146,7 @@ struct io_listener {
 };
 
 struct io_config {
-    void *world;                         /* sim only: a struct sim_world */
+    void *world;                         /* sim: a struct sim_world; fault: a struct fault_setup */
     uint32_t socks_max;                  /* sockets open at once, without listeners */
     const struct io_listener *listeners; /* borrowed until io_close_all */
     uint32_t listeners_count;            /* at most IO_LISTENERS_MAX */

@@ -254,8 +254,6 @@ static void law_08_bytes_arrive_in_order(void **state)
     free(pattern);
 }
 
-/* A real kernel does this only when its completion queue overflows (kernel fact K9); the
- * simulation does it every time here. */
 /* Both are there before the receiver looks, on io_uring before the kernel's work for it has run. */
 static void law_08_a_reset_right_behind_bytes_is_told(void **state)
 {
@@ -279,6 +277,8 @@ static void law_08_a_reset_right_behind_bytes_is_told(void **state)
     rig_bytes_free(&got);
 }
 
+/* A real kernel does this only when its completion queue overflows (kernel fact K9); the simulation
+ * and the decorator do it every time here. */
 static void law_09_a_last_receive_may_have_bytes(void **state)
 {
     (void)state;
@@ -290,7 +290,8 @@ static void law_09_a_last_receive_may_have_bytes(void **state)
     struct rig_pair pair = rig_pair(&rig, 0, 0);
     rig_transfer(&rig, pair.client, pair.server, pattern, 5000, &got);
     rig_expect_pattern(&rig, &got, 5000);
-    for (uint32_t op = 0; rig_simulated() && op < rig.ops_count; op++) {
+    bool always = rig_simulated() || rig_inner != NULL;
+    for (uint32_t op = 0; always && op < rig.ops_count; op++) {
         assert_int_equal(rig_op(&rig, op)->pieces, 0);
     }
     rig_finish_pair(&rig, pair);

@@ -24,9 +24,10 @@
 #define TURN_NS        50000000
 #define TURN_NS_OF_TWO 1000000
 
-/* So many empty turns of so long are quiet. Loopback delivers within microseconds. */
-#define QUIET_TURNS 3
-#define QUIET_NS    10000000
+/* So long without anything is quiet, and so many turns, as one may be in vain and the process may
+ * have had no CPU in it. Loopback delivers within microseconds. */
+#define QUIET_NS    30000000
+#define QUIET_TURNS 10
 
 #define CHILD_FAILED 3
 
@@ -35,12 +36,29 @@
 
 const struct io_backend *rig_backend;
 uint32_t rig_features_off;
+const struct io_backend *rig_inner;
+struct fault_plan rig_plan;
 uint64_t rig_seed;
 bool rig_in_child;
 
 bool rig_simulated(void)
 {
-    return rig_backend == &io_backend_sim;
+    return (rig_inner != NULL ? rig_inner : rig_backend) == &io_backend_sim;
+}
+
+bool rig_may_spin(void)
+{
+    return rig_simulated() || rig_plan.spurious > 0;
+}
+
+bool rig_byte_by_byte(void)
+{
+    return rig_plan.receive_most == 1 || rig_plan.send_most == 1;
+}
+
+uint32_t rig_bytes_count(uint32_t count)
+{
+    return rig_byte_by_byte() ? count / 200 : count;
 }
 
 _Noreturn void rig_fail(const struct rig *rig, const char *format, ...)
@@ -50,8 +68,9 @@ _Noreturn void rig_fail(const struct rig *rig, const char *format, ...)
     va_start(arguments, format);
     (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    fprintf(stderr, "backend %s, seed %llu, %llu completions so far: %s\n",
-            io_backend_name(rig_backend), (unsigned long long)rig_seed,
+    fprintf(stderr, "backend %s%s%s, seed %llu, %llu completions so far: %s\n",
+            io_backend_name(rig_backend), rig_inner != NULL ? " around " : "",
+            rig_inner != NULL ? io_backend_name(rig_inner) : "", (unsigned long long)rig_seed,
             (unsigned long long)rig->completions, text);
     if (rig_in_child) {
         _exit(CHILD_FAILED);
@@ -113,7 +132,7 @@ static int open_io(struct rig *rig, uint32_t i)
     const struct rig_setup *setup = &rig->setup;
     rig->buffers[i] = open_block(block_bytes(rig));
     struct io_config config = {
-        .world = rig->world,
+        .world = rig_world(rig),
         .socks_max = setup->socks_max,
         .listeners = rig->listeners,
         .listeners_count = setup->listeners,
@@ -125,8 +144,18 @@ static int open_io(struct rig *rig, uint32_t i)
     return io_open(rig_backend, &config, &rig->ios[i]);
 }
 
+void *rig_world(struct rig *rig)
+{
+    return rig_inner != NULL ? (void *)&rig->decorator : rig->world;
+}
+
 static void make_world(struct rig *rig)
 {
+    if (rig_inner != NULL) {
+        rig->decorator.inner = rig_inner;
+        rig->decorator.seed = rig_seed;
+        rig->decorator.plan = rig_plan;
+    }
     if (!rig_simulated()) {
         return;
     }
@@ -138,6 +167,7 @@ static void make_world(struct rig *rig)
         rig->faults.accept_error = 0;
     }
     rig->world = sim_world_create(rig_seed, &rig->faults);
+    rig->decorator.world = rig->world;
 }
 
 void rig_open(struct rig *rig, const struct rig_setup *setup)
@@ -152,8 +182,8 @@ void rig_open(struct rig *rig, const struct rig_setup *setup)
         address = (struct berth_address){.family = BERTH_ANY};
     }
     for (uint32_t i = 0; i < rig->setup.listeners; i++) {
-        int result =
-            io_listen(rig_backend, rig->world, &address, rig->setup.backlog, &rig->listeners[i]);
+        int result = io_listen(rig_backend, rig_world(rig), &address, rig->setup.backlog,
+                               &rig->listeners[i]);
         if (result != 0) {
             rig_fail(rig, "io_listen: %d", result);
         }
@@ -187,6 +217,13 @@ bool rig_opens(void)
 
 void rig_faults(struct rig *rig, const struct sim_options *more)
 {
+    if (rig_inner != NULL) { /* its own errors of accept are a plan's, with a schedule */
+        struct fault_plan *plan = &rig->decorator.plan;
+        plan->drop_more |= more->drop_more;
+        plan->cancel_late |= more->cancel_loses;
+        plan->short_send |= more->short_send;
+        plan->split |= more->split;
+    }
     if (rig->world == NULL) {
         return;
     }
@@ -214,7 +251,7 @@ void rig_close(struct rig *rig)
     }
     for (uint32_t i = 0; i < rig->setup.listeners; i++) {
         if (rig->listeners[i].id >= 0) {
-            io_listener_close(rig_backend, rig->world, &rig->listeners[i]);
+            io_listener_close(rig_backend, rig_world(rig), &rig->listeners[i]);
         }
     }
     if (rig->world != NULL) {
@@ -464,19 +501,40 @@ void rig_once(struct rig *rig)
     (void)rig_turn(rig);
 }
 
-void rig_quiet(struct rig *rig)
+/* Whether nothing more will happen by itself, after so many turns that brought nothing. */
+static bool is_quiet(const struct rig *rig, uint64_t since_ns, uint32_t empty)
 {
+    if (rig->world != NULL) {
+        return empty > 0 && sim_world_idle(rig->world);
+    }
+    return empty >= QUIET_TURNS && io_now(rig->ios[0]) >= since_ns + QUIET_NS;
+}
+
+bool rig_quiet_unless(struct rig *rig, uint32_t op)
+{
+    uint64_t since_ns = io_now(rig->ios[0]);
     uint32_t empty = 0;
     rig_wait_begin(rig, "nothing more happens");
-    while (rig->world == NULL ? empty < QUIET_TURNS : !sim_world_idle(rig->world)) {
+    do {
         uint32_t count = 0;
         for (uint32_t i = 0; i < rig->setup.ios; i++) {
-            uint64_t deadline_ns = rig->world == NULL ? io_now(rig->ios[i]) + QUIET_NS : IO_FOREVER;
-            count += reap_once(rig, i, deadline_ns);
+            uint64_t until_ns = since_ns + QUIET_NS;
+            uint64_t wait_ns = until_ns > io_now(rig->ios[i]) ? until_ns : 0;
+            count += reap_once(rig, i, rig->world == NULL ? wait_ns : IO_FOREVER);
         }
         empty = count == 0 ? empty + 1 : 0;
+        since_ns = count == 0 ? since_ns : io_now(rig->ios[0]);
         if (++rig->waits_turns > WAIT_TURNS) {
             rig_fail(rig, "it never became quiet");
         }
-    }
+        if (op != RIG_NONE && rig_op(rig, op)->finals == 1) {
+            return false;
+        }
+    } while (!is_quiet(rig, since_ns, empty));
+    return true;
+}
+
+void rig_quiet(struct rig *rig)
+{
+    (void)rig_quiet_unless(rig, RIG_NONE);
 }

@@ -22,6 +22,7 @@
 
 #include <cmocka.h>
 
+#include "io/fault.h"
 #include "io/io.h"
 #include "io/sim.h"
 
@@ -76,6 +77,7 @@ struct rig {
     struct rig_setup setup;
     struct sim_world *world; /* NULL on a real backend */
     struct sim_options faults;
+    struct fault_setup decorator; /* if there is one */
     struct io_listener listeners[RIG_LISTENERS_MAX];
     struct io *ios[RIG_IOS_MAX];
     uint8_t *buffers[RIG_IOS_MAX];
@@ -99,14 +101,29 @@ struct rig {
 /* ----------------------------------------------------------------------- the backend under test */
 
 extern const struct io_backend *rig_backend;
-extern uint32_t rig_features_off; /* of uring: what its ios do without */
-extern uint64_t rig_seed;         /* of the simulation; 0 is the kind world, others are swarms */
+extern uint32_t rig_features_off;          /* of uring: what its ios do without */
+extern const struct io_backend *rig_inner; /* NULL, or what the fault-injecting backend wraps */
+extern struct fault_plan rig_plan;         /* ... and what it is to do, in every test */
+extern uint64_t rig_seed; /* of the simulation; 0 is the kind world, others are swarms */
 extern bool rig_in_child; /* a death test's child: failing exits, and does not return to cmocka */
 bool rig_simulated(void);
 bool rig_opens(void); /* whether the backend works on this system at all */
 
+/* Whether a turn may end early, with nothing and for no reason. */
+bool rig_may_spin(void);
+
+/* Whether every byte goes alone. Who must fill a socket, with megabytes, then skips. */
+bool rig_byte_by_byte(void);
+/* So many bytes, or a 200th where every byte goes alone. */
+uint32_t rig_bytes_count(uint32_t count);
+
 /* Runs all tests on a backend. Returns how many failed. */
 int rig_run(const struct io_backend *backend, uint64_t seed);
+
+/* The same on the fault-injecting backend around one: in a kind plan, byte by byte, and in `seeds`
+ * plans from seeds (in the simulation, with as many worlds). With an argument, only in that one.
+ * Returns the program's exit status; a backend that cannot be opened is skipped. */
+int rig_run_decorated(const struct io_backend *inner, uint64_t seeds, int count, char **arguments);
 
 /* ------------------------------------------------------------------------------- open and close */
 
@@ -114,8 +131,10 @@ void rig_open(struct rig *rig, const struct rig_setup *setup);
 /* Cancels the accepts, joins, returns held leases and closes the ios and listeners. The sockets the
  * test has closed itself (io_close_all asserts it). */
 void rig_close(struct rig *rig);
-/* Turns on more faults of the simulation; nothing on a real backend. */
+/* Turns on more faults, of the simulation or of the decorator; nothing on a real backend. */
 void rig_faults(struct rig *rig, const struct sim_options *more);
+/* What stands for the world where io.h asks for one. */
+void *rig_world(struct rig *rig);
 
 /* ----------------------------------------------------------------------------------- operations */
 
@@ -138,6 +157,9 @@ void rig_once(struct rig *rig);     /* one turn for itself */
 void rig_wait_begin(struct rig *rig, const char *condition);
 /* Lets turns pass until nothing more happens by itself. */
 void rig_quiet(struct rig *rig);
+/* The same, but returns false once an operation has ended. */
+bool rig_quiet_unless(struct rig *rig, uint32_t op);
+#define RIG_NONE UINT32_MAX
 
 #define RIG_UNTIL(rig, condition)                                                                  \
     do {                                                                                           \

@@ -27,12 +27,12 @@ struct berth_address rig_dead_address(struct rig *rig)
 {
     struct io_listener listener;
     struct berth_address address = {.family = BERTH_IPV4, .bytes = {127, 0, 0, 1}};
-    int result = io_listen(rig_backend, rig->world, &address, 1, &listener);
+    int result = io_listen(rig_backend, rig_world(rig), &address, 1, &listener);
     if (result != 0) {
         rig_fail(rig, "io_listen: %d", result);
     }
     address = listener.address;
-    io_listener_close(rig_backend, rig->world, &listener);
+    io_listener_close(rig_backend, rig_world(rig), &listener);
     return address;
 }
 
@@ -154,11 +154,7 @@ size_t rig_fill(struct rig *rig, struct rig_end from, const uint8_t *block, uint
     size_t taken = 0;
     for (;;) {
         uint32_t send = rig_send(rig, from, block, count);
-        rig_once(rig);
-        if (rig_op(rig, send)->finals == 0) {
-            rig_quiet(rig); /* what is not done then waits for space */
-        }
-        if (rig_op(rig, send)->finals == 0) {
+        if (rig_quiet_unless(rig, send)) { /* what is not done then waits for space */
             *blocked = send;
             return taken;
         }

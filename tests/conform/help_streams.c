@@ -44,19 +44,20 @@ static void order_through_3_byte_buffers(void **state)
 static void order_through_25_byte_buffers(void **state)
 {
     (void)state;
-    through_buffers_of(25, 2, 50000);
+    through_buffers_of(25, 2, rig_bytes_count(50000));
 }
 
 static void order_through_64_kib_buffers(void **state)
 {
     (void)state;
-    through_buffers_of(65536, 16, rig_simulated() ? 200000 : 4000000);
+    bool quick = rig_simulated() || rig_inner != NULL; /* pieces may be of a few bytes */
+    through_buffers_of(65536, 16, rig_bytes_count(quick ? 200000 : 4000000));
 }
 
 static void both_directions_at_once(void **state)
 {
     (void)state;
-    const uint32_t count = 100000;
+    const uint32_t count = rig_bytes_count(100000);
     struct rig rig;
     rig_open(&rig, &(struct rig_setup){.ios = 2, .receive_bytes = 1000});
     struct rig_bytes at[2] = {0};
@@ -141,6 +142,9 @@ static void a_full_socket_keeps_its_send(void **state)
 {
     (void)state;
     const uint32_t block = 1 << 20;
+    if (rig_byte_by_byte()) {
+        skip(); /* fills a socket */
+    }
     struct rig rig;
     rig_open(&rig, &(struct rig_setup){.receive_bytes = 65536});
     struct rig_bytes got = {0};
@@ -175,6 +179,9 @@ static void cancel_of_a_send_loses_no_count(void **state)
 {
     (void)state;
     const uint32_t block = 1 << 20;
+    if (rig_byte_by_byte()) {
+        skip(); /* fills a socket */
+    }
     struct rig rig;
     rig_open(&rig, &(struct rig_setup){.receive_bytes = 65536});
     struct rig_bytes got = {0};
@@ -200,6 +207,9 @@ static void shutdown_ends_a_send_that_waits(void **state)
 {
     (void)state;
     const uint32_t block = 1 << 20;
+    if (rig_byte_by_byte()) {
+        skip(); /* fills a socket */
+    }
     struct rig rig;
     rig_open(&rig, &(struct rig_setup){0});
     uint8_t *bytes = calloc(1, block);
@@ -379,7 +389,8 @@ static void a_block_of_eight_gigabytes_is_used_to_its_end(void **state)
     (void)state;
     const uint32_t buffer = 1 << 20;
     const uint32_t count = 8192;
-    if (rig_simulated()) {
+    bool faults = rig_inner != NULL && (rig_seed != 0 || rig_byte_by_byte());
+    if (rig_simulated() || faults) { /* where a buffer lies is the same in every plan */
         return;
     }
     struct rig rig;

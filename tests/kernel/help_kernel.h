@@ -22,6 +22,7 @@
 /* How long a test waits for what must happen, and for what must not. */
 #define KERNEL_MUST_MS     2000
 #define KERNEL_MUST_NOT_MS 60
+#define KERNEL_LONG_MS     500 /* where "never" is the point */
 
 struct kernel_pair {
     int client;

@@ -2,7 +2,10 @@
  * ring do to a receive, and what a send does. Law numbers are those of src/io/io.h.
  */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -180,6 +183,54 @@ static void queue_send(struct io_uring *ring, int fd, const void *bytes, size_t 
     sqe->user_data = user_data;
 }
 
+/* Why the engine has deadlines of its own for what it sends: the system has none. */
+static void k12_a_send_that_nobody_reads_waits_until_a_shutdown(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct io_uring_cqe cqe;
+    begin(&f, 4);
+    uint8_t *much = calloc(1, MUCH);
+    assert_non_null(much);
+    queue_send(&f.ring, f.pair.client, much, MUCH, MSG_WAITALL, CODE);
+    assert_false(kernel_take(&f.ring, KERNEL_LONG_MS, &cqe));
+    assert_int_equal(shutdown(f.pair.client, SHUT_WR), 0);
+    assert_true(kernel_take(&f.ring, KERNEL_MUST_MS, &cqe));
+    assert_true(cqe.user_data == CODE);
+    assert_true(cqe.res > 0 && cqe.res < MUCH); /* what was taken, and no error */
+    kernel_close_pair(f.pair);
+    end(&f);
+    free(much);
+}
+
+/* Why a short count is no proof that a connection lives: only the next send says that it is dead.
+ */
+static void k13_a_user_timeout_ends_a_send_with_a_short_count(void **state)
+{
+    (void)state;
+    const unsigned timeout_ms = 700;
+    struct fixture f;
+    struct io_uring_cqe cqe;
+    begin(&f, 4);
+    uint8_t *much = calloc(1, MUCH);
+    assert_non_null(much);
+    assert_int_equal(
+        setsockopt(f.pair.client, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms),
+        0);
+    queue_send(&f.ring, f.pair.client, much, MUCH, MSG_WAITALL, CODE);
+    /* It is looked at when a probe of the closed window is due, and those come more and more
+     * seldom. */
+    assert_true(kernel_take(&f.ring, KERNEL_MUST_MS * 2, &cqe));
+    assert_true(cqe.user_data == CODE);
+    assert_true(cqe.res > 0 && cqe.res < MUCH);
+    queue_send(&f.ring, f.pair.client, much, 1, 0, CODE);
+    assert_true(kernel_take(&f.ring, KERNEL_MUST_MS, &cqe));
+    assert_int_equal(cqe.res, -EPIPE);
+    kernel_close_pair(f.pair);
+    end(&f);
+    free(much);
+}
+
 /* Law 6: a send is resumed at its exact offset. */
 static void k14_a_large_send_is_short(void **state)
 {
@@ -271,6 +322,65 @@ static void k16_a_reset_before_accept_is_accepted(void **state)
     close(listener);
 }
 
+/* The number under this name in the second line of TcpExt's pair in /proc/net/netstat. */
+static unsigned long long tcp_count(const char *name)
+{
+    static char names[8192];
+    static char values[8192];
+    char *rest[2];
+    FILE *file = fopen("/proc/net/netstat", "re");
+    assert_non_null(file);
+    assert_non_null(fgets(names, sizeof names, file));
+    assert_non_null(fgets(values, sizeof values, file));
+    fclose(file);
+    const char *key = strtok_r(names, " \n", &rest[0]);
+    const char *value = strtok_r(values, " \n", &rest[1]);
+    while (key != NULL && value != NULL && strcmp(key, name) != 0) {
+        key = strtok_r(NULL, " \n", &rest[0]);
+        value = strtok_r(NULL, " \n", &rest[1]);
+    }
+    assert_true(key != NULL && value != NULL);
+    return strtoull(value, NULL, 10);
+}
+
+/* Why the backlog is 4096: who finds it full gets no answer, not even a refusal, and tries again a
+ * second later. The server does not notice; only the system counts. */
+static void k17_a_full_backlog_drops_clients_without_a_word(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 100, BACKLOG = 8 };
+    int clients[CLIENTS];
+    struct sockaddr_in name;
+    socklen_t bytes = sizeof name;
+    char got = 0;
+    int listener = kernel_listen(BACKLOG);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&name, &bytes), 0);
+    unsigned long long before = tcp_count("ListenOverflows");
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        assert_int_equal(connect(clients[i], (struct sockaddr *)&name, sizeof name), -1);
+        assert_int_equal(errno, EINPROGRESS);
+    }
+    int accepted = 0;
+    while (kernel_readable(listener, KERNEL_MUST_NOT_MS) && accepted < CLIENTS) {
+        close(kernel_accept(listener));
+        accepted++;
+    }
+    assert_in_range(accepted, BACKLOG + 1, CLIENTS / 2); /* it holds one more than it says */
+    assert_true(tcp_count("ListenOverflows") - before >= CLIENTS - (unsigned)accepted);
+    for (int i = 0; i < CLIENTS; i++) {
+        close(clients[i]); /* or they would come again */
+    }
+    int after = kernel_connect(listener); /* the server is unharmed */
+    int server = kernel_accept(listener);
+    assert_int_equal(send(after, "!", 1, MSG_NOSIGNAL), 1);
+    assert_int_equal(recv(server, &got, 1, 0), 1);
+    assert_int_equal(got, '!');
+    close(after);
+    close(server);
+    close(listener);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,9 +389,12 @@ int main(void)
         cmocka_unit_test(k03_empty_buffer_ring_gives_enobufs),
         cmocka_unit_test(k04_a_reset_comes_after_the_bytes_before_it),
         cmocka_unit_test(k05_a_ring_send_raises_no_sigpipe),
+        cmocka_unit_test(k12_a_send_that_nobody_reads_waits_until_a_shutdown),
+        cmocka_unit_test(k13_a_user_timeout_ends_a_send_with_a_short_count),
         cmocka_unit_test(k14_a_large_send_is_short),
         cmocka_unit_test(k15_two_sends_in_flight_interleave),
         cmocka_unit_test(k16_a_reset_before_accept_is_accepted),
+        cmocka_unit_test(k17_a_full_backlog_drops_clients_without_a_word),
     };
     if (!kernel_has_uring()) {
         return KERNEL_SKIPPED;

@@ -10,7 +10,7 @@ foreach(program IN ITEMS berthd berthload)
   get_target_property(libraries ${program} LINK_LIBRARIES)
   add_executable(${variant} $<TARGET_OBJECTS:${program}> ${VARIANT_SOURCES})
   target_link_libraries(${variant} PRIVATE ${libraries})
-  target_link_options(${variant} PRIVATE -Wl,--wrap=io_select)
+  target_link_options(${variant} PRIVATE -Wl,--wrap=io_select,--wrap=io_select_for)
   target_include_directories(${variant} PRIVATE ${PROJECT_SOURCE_DIR}/src
     ${PROJECT_SOURCE_DIR}/tests)
   target_compile_options(${variant} PRIVATE -std=gnu17 -D_GNU_SOURCE)
