@@ -13,6 +13,7 @@ set(FAULTS_SERIAL
   f01_half_open
   f02_vanished_reader
   f10_descriptors
+  f15_receive_buffers
   f18_broken_send
   f21_clocks
   f22_frozen

@@ -2,13 +2,14 @@
 
 They are a process of their own, so that a test that makes trouble in Python does not hold them up:
 
-    good = Good(server)              100 clients, from now on
+    good = Good(server)              100 clients, from now on; their messages are short, or have
+                                     `size` bytes more
     before = good.window(1.0)        answers, p50, p99 and the longest, in ms, of the next second
     good.begin()                     a window that ends when
     during = good.end()              the test says so
     good.stop()                      every answer was right, or this fails
 
-    good.py HOST PORT CLIENTS        the process; a line on its input ends a window, and is answered
+    good.py HOST PORT CLIENTS SIZE   the process; a line on its input ends a window, and is answered
                                      by a line of JSON; the end of its input ends it
 """
 
@@ -32,10 +33,10 @@ Window = namedtuple("Window", "answers p50_ms p99_ms most_ms")
 
 
 class Good:
-    def __init__(self, server, clients=CLIENTS):
+    def __init__(self, server, clients=CLIENTS, size=0):
         host, port = server.address()
         self.process = subprocess.Popen(
-            [sys.executable, "-B", __file__, host, str(port), str(clients)], text=True,
+            [sys.executable, "-B", __file__, host, str(port), str(clients), str(size)], text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )
         assert self.process.stdout.readline() == "ready\n", "the good clients could not begin"
@@ -79,9 +80,9 @@ class Good:
 class Asker:
     """One of them."""
 
-    def __init__(self, address, number):
+    def __init__(self, address, number, size):
         self.client = peer.Client(address)
-        self.text = b"good %d" % number
+        self.text = b"good %d" % number + bytes(size)
         self.ask()
 
     def ask(self):
@@ -101,8 +102,8 @@ def figures(times):
     return {"answers": len(times), "p50_ms": at(0.5), "p99_ms": at(0.99), "most_ms": at(1)}
 
 
-def main(host, port, clients):
-    askers = [Asker((host, int(port)), number) for number in range(int(clients))]
+def main(host, port, clients, size):
+    askers = [Asker((host, int(port)), number, int(size)) for number in range(int(clients))]
     times = []
     with selectors.DefaultSelector() as selector:
         for asker in askers:
