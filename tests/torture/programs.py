@@ -259,7 +259,8 @@ class Torture:
 
     def client(self, point, on, options, report):
         load = ["--connect", "127.0.0.1:%d" % self.other[1], "--backend", self.backend,
-                "--connections", 4, "--messages", 50, "--pipeline", 4, "--timeout", 15]
+                "--connections", 4, "--messages", 50, "--pipeline", 4, "--timeout", 15,
+                "--retry", 3]
         program = self.start("berthload_torture", point, on, load + options)
         try:
             program.say("C\n")
