@@ -47,7 +47,7 @@ static uint8_t *input_piece(struct pool *pool, size_t wanted, size_t *got)
 static bool input_grow(struct berth_conn *conn, uint32_t count)
 {
     struct worker *worker = conn->worker;
-    if (conn->input_start > 0 && conn->input != NULL) {
+    if (conn->input_start > 0) {
         memmove(conn->input, conn->input + conn->input_start, conn->input_bytes);
         conn->input_start = 0;
         if (conn->input_size - conn->input_bytes >= count) {
@@ -106,9 +106,11 @@ static uint32_t bytes_for_frame(const struct berth_conn *conn, uint32_t count)
 {
     enum berth_framing_kind kind = conn->speaker->protocol.framing.kind;
     bool exact = kind != BERTH_FRAMING_DELIMITER && kind != BERTH_FRAMING_CUSTOM;
-    if (!exact || conn->need <= conn->input_bytes) {
+    if (!exact) {
         return count;
     }
+    /* What is held and not blocked was looked at, and its frame goes on. */
+    BERTH_ASSERT(conn->need > conn->input_bytes);
     uint32_t missing = conn->need - conn->input_bytes;
     return missing < count ? missing : count;
 }

@@ -196,7 +196,8 @@ void remote_post_room(struct worker *worker)
         return;
     }
     worker->post_rounds = rounds;
-    for (uint32_t slot = 0; worker->post_waiters > 0 && slot < worker->slots_high; slot++) {
+    for (uint32_t slot = 0; worker->post_waiters > 0; slot++) {
+        BERTH_ASSERT(slot < worker->slots_high);
         struct berth_conn *conn = &worker->conns[slot];
         if (conn->state != CONN_FREE && (conn->flags & CF_WAITS_POST) != 0) {
             remote_told(conn);

@@ -174,8 +174,8 @@ _Static_assert(sizeof(struct chain_span) == sizeof(struct io_span),
 void send_flush(struct berth_conn *conn)
 {
     struct worker *worker = conn->worker;
-    if (conn->out.bytes == 0 || (conn->flags & CF_GONE) != 0 ||
-        io_in_flight(worker->io, conn->sock, IO_SEND)) {
+    BERTH_ASSERT((conn->flags & CF_GONE) == 0); /* else it would be JOINING */
+    if (conn->out.bytes == 0 || io_in_flight(worker->io, conn->sock, IO_SEND)) {
         return;
     }
     struct chain_span queued[IO_SPANS_MAX];

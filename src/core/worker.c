@@ -362,8 +362,8 @@ static uint64_t sleep_until(struct worker *worker)
 /* Whether the next turn has something to do whatever happens, and does not wait. */
 bool worker_busy(const struct worker *worker)
 {
-    bool receivable = worker->parked.count > 0 && io_leases_free(worker->io) > 0;
-    return receivable || worker->again.count > 0 || worker->attend.count > 0 ||
+    /* Every lease has gone back by now, so there are buffers for those that wait for one. */
+    return worker->parked.count > 0 || worker->again.count > 0 || worker->attend.count > 0 ||
            worker->shares_first != NULL || memory_was_freed(worker) || looks_for_more(worker) ||
            stop_unseen(worker) || worker->settle_turns > 0;
 }

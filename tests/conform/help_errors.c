@@ -427,7 +427,7 @@ static bool run_cell(void)
     int fds = count_fds();
     cell.right = true;
     if (peers_open(&cell.peers, cell.inner, cell.world) < 0 || !open_server()) {
-        EXPECT(!"the cell opens");
+        expect(false, "the cell opens");
         return false;
     }
     if (cell.listed->op != IO_CONNECT) {
