@@ -23,9 +23,10 @@ foreach(part IN ITEMS config settings settle) # of berthd's settings
 endforeach()
 set(FUZZ_SOURCES_settings ${FUZZ_SOURCES_config})
 set(FUZZ_SOURCES_number ${PROJECT_SOURCE_DIR}/apps/berthload/number.c)
-set(FUZZ_SOURCES_load_options ${PROJECT_SOURCE_DIR}/apps/common/entry.c)
-foreach(part IN ITEMS messages number options settle) # of berthload's command line
-  list(APPEND FUZZ_SOURCES_load_options ${PROJECT_SOURCE_DIR}/apps/berthload/${part}.c)
+set(FUZZ_SOURCES_load_options)
+foreach(part IN ITEMS common/crc32c common/entry common/mark berthload/messages berthload/number
+    berthload/options berthload/settle) # of berthload's command line
+  list(APPEND FUZZ_SOURCES_load_options ${PROJECT_SOURCE_DIR}/apps/${part}.c)
 endforeach()
 set(FUZZ_SOURCES_command ${PROJECT_SOURCE_DIR}/apps/berthd/command.c)
 set(FUZZ_SOURCES_account)
@@ -35,6 +36,7 @@ foreach(part IN ITEMS common/crc32c common/ledger common/mark berthload/account 
 endforeach()
 set(FUZZ_SOURCES_mark ${PROJECT_SOURCE_DIR}/apps/common/crc32c.c
   ${PROJECT_SOURCE_DIR}/apps/common/mark.c)
+set(FUZZ_SOURCES_verify ${FUZZ_SOURCES_account})
 set(FUZZ_SOURCES_console ${FUZZ_SOURCES_command} ${PROJECT_SOURCE_DIR}/apps/berthd/console.c
   ${PROJECT_SOURCE_DIR}/apps/common/entry.c)
 file(GLOB FUZZ_SOURCES_api CONFIGURE_DEPENDS ${FUZZ_FOLDER}/api/*.c) # the play and its model
