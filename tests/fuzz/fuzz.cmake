@@ -105,5 +105,11 @@ foreach(source IN LISTS FUZZ_TARGETS)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src
     ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/apps ${PROJECT_SOURCE_DIR}/apps/berthload)
   target_compile_options(${target} PRIVATE -std=gnu17 -D_GNU_SOURCE)
-  set_tests_properties(${test} PROPERTIES TIMEOUT ${TEST_SECONDS})
+  set_tests_properties(${test} PROPERTIES TIMEOUT ${TEST_SECONDS}
+    ENVIRONMENT_MODIFICATION "BERTH_FULL=unset:")
 endforeach()
+
+if(NOT BERTH_FUZZ)
+  add_test(NAME corpus.api_full COMMAND corpus_api ${FUZZ_FOLDER}/corpus/api 2 100000)
+  set_tests_properties(corpus.api_full PROPERTIES TIMEOUT 1800 LABELS full ENVIRONMENT BERTH_FULL=1)
+endif()
