@@ -23,9 +23,10 @@ foreach(part IN ITEMS config settings settle) # of berthd's settings
 endforeach()
 set(FUZZ_SOURCES_settings ${FUZZ_SOURCES_config})
 set(FUZZ_SOURCES_number ${PROJECT_SOURCE_DIR}/apps/berthload/number.c)
-set(FUZZ_SOURCES_load_options ${PROJECT_SOURCE_DIR}/apps/common/entry.c)
-foreach(part IN ITEMS messages number options settle) # of berthload's command line
-  list(APPEND FUZZ_SOURCES_load_options ${PROJECT_SOURCE_DIR}/apps/berthload/${part}.c)
+set(FUZZ_SOURCES_load_options)
+foreach(part IN ITEMS common/crc32c common/entry common/mark berthload/messages berthload/number
+    berthload/options berthload/settle) # of berthload's command line
+  list(APPEND FUZZ_SOURCES_load_options ${PROJECT_SOURCE_DIR}/apps/${part}.c)
 endforeach()
 set(FUZZ_SOURCES_command ${PROJECT_SOURCE_DIR}/apps/berthd/command.c)
 set(FUZZ_SOURCES_account)
@@ -35,6 +36,7 @@ foreach(part IN ITEMS common/crc32c common/ledger common/mark berthload/account 
 endforeach()
 set(FUZZ_SOURCES_mark ${PROJECT_SOURCE_DIR}/apps/common/crc32c.c
   ${PROJECT_SOURCE_DIR}/apps/common/mark.c)
+set(FUZZ_SOURCES_verify ${FUZZ_SOURCES_account})
 set(FUZZ_SOURCES_console ${FUZZ_SOURCES_command} ${PROJECT_SOURCE_DIR}/apps/berthd/console.c
   ${PROJECT_SOURCE_DIR}/apps/common/entry.c)
 file(GLOB FUZZ_SOURCES_api CONFIGURE_DEPENDS ${FUZZ_FOLDER}/api/*.c) # the play and its model
@@ -107,5 +109,11 @@ foreach(source IN LISTS FUZZ_TARGETS)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src
     ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/apps ${PROJECT_SOURCE_DIR}/apps/berthload)
   target_compile_options(${target} PRIVATE -std=gnu17 -D_GNU_SOURCE)
-  set_tests_properties(${test} PROPERTIES TIMEOUT ${TEST_SECONDS})
+  set_tests_properties(${test} PROPERTIES TIMEOUT ${TEST_SECONDS}
+    ENVIRONMENT_MODIFICATION "BERTH_FULL=unset:")
 endforeach()
+
+if(NOT BERTH_FUZZ)
+  add_test(NAME corpus.api_full COMMAND corpus_api ${FUZZ_FOLDER}/corpus/api 2 100000)
+  set_tests_properties(corpus.api_full PROPERTIES TIMEOUT 1800 LABELS full ENVIRONMENT BERTH_FULL=1)
+endif()

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "berthload/verify.h"
+#include "common/mark.h"
 
 #define FLAG_ID     0x04
 #define FLAG_SHARED 0x08
@@ -32,7 +33,12 @@ static uint8_t reply[REPLY_MOST];
 static struct message_plan make_plan(uint8_t flags, uint8_t least, uint8_t more)
 {
     struct message_plan plan;
-    enum message_kind kind = (enum message_kind)((flags & 3) % 3);
+    enum message_kind kind = (enum message_kind)(flags & 3);
+    if (kind == MESSAGE_MARKED) {
+        uint32_t size_min = MARK_BYTES + least % SIZE_MOST;
+        FUZZ_CHECK(message_plan_make_marked(&plan, size_min, size_min + more % SIZE_MOST, 7, 1));
+        return plan;
+    }
     if (kind == MESSAGE_PATTERN) {
         uint32_t size_min = least % SIZE_MOST;
         FUZZ_CHECK(message_plan_make(&plan, size_min, size_min + more % SIZE_MOST, '\n'));
@@ -55,9 +61,14 @@ static uint32_t expected(const struct message_plan *plan, const struct message_c
                                         cursor->connection);
     uint32_t size = message_size(plan, cursor);
     FUZZ_CHECK(size <= REPLY_MOST - REPLY_ID_BYTES);
-    if (plan->kind == MESSAGE_PATTERN) {
+    if (plan->kind == MESSAGE_PATTERN || plan->kind == MESSAGE_MARKED) {
         FUZZ_CHECK(size >= plan->size_min && size <= plan->size_max);
         message_write(plan, cursor, size, out);
+    }
+    if (plan->kind == MESSAGE_MARKED) {
+        return size; /* fuzz_mark and fuzz_account know what is in it */
+    }
+    if (plan->kind == MESSAGE_PATTERN) {
         FUZZ_CHECK(memcmp(out, text, size < (uint32_t)bytes ? size : (uint32_t)bytes) == 0);
         return size;
     }

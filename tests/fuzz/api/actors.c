@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "fuzz/api/play.h"
-#include "io/sim_world.h" /* an actor's own port, by which the server knows it */
 #include "sim/help_codec.h"
 
 #define READ_BYTES 4096
@@ -42,7 +41,7 @@ void actor_connect(struct play *play, uint32_t who, uint8_t protocol, bool reads
     life->seen = NOBODY;
     life->wild_from = NOBODY;
     life->end = sim_peer_connect(play->world, &play->addresses[protocol]);
-    life->port = play->world->ends[life->end].address.port;
+    life->port = sim_peer_port(play->world, life->end);
     play->cast[who % PLAY_CAST] = number;
     play->progress++;
     TELL(play, "actor %u connects to address %u, port %u", number, protocol, life->port);
@@ -163,13 +162,18 @@ void actor_reset(struct play *play, uint32_t who)
     }
 }
 
-static void part(struct play *play, struct life *life)
+static void gone(struct play *play, struct life *life)
 {
-    sim_peer_close(play->world, life->end);
     life->open = false;
     life->shut = true;
     life->parted = true;
     play->progress++;
+}
+
+static void part(struct play *play, struct life *life)
+{
+    sim_peer_close(play->world, life->end);
+    gone(play, life);
 }
 
 void actor_close(struct play *play, uint32_t who)
@@ -178,6 +182,17 @@ void actor_close(struct play *play, uint32_t who)
     if (life != NULL) {
         TELL(play, "actor %u closes", number_of(play, life));
         part(play, life);
+    }
+}
+
+void actor_vanish(struct play *play, uint32_t who)
+{
+    struct life *life = life_of(play, who);
+    if (life != NULL && is_connected(play, life)) {
+        TELL(play, "actor %u vanishes", number_of(play, life));
+        sim_peer_vanish(play->world, life->end);
+        life->vanished = true;
+        gone(play, life);
     }
 }
 

@@ -143,7 +143,6 @@ static void batch_begin(struct play *play, struct seen *seen, const struct berth
         check_message(play, seen, &messages[i]);
         told_add(seen);
     }
-    seen->told_ns = berth_conn_now_ns(seen->conn);
     play->progress++;
     TELL(play, "connection %u: %zu messages, the first of %u bytes", seen->number, count,
          messages[0].size);

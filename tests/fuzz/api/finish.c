@@ -62,7 +62,6 @@ static void become_honest(struct play *play)
 {
     struct sim_options kind = {.pipe_bytes = play->options.pipe_bytes};
     TELL(play, "everybody becomes honest");
-    play->calm = true;
     sim_world_options(play->world, &kind);
     for (uint32_t i = 0; i < play->lives_count; i++) {
         play->lives[i].reads = true;
@@ -174,11 +173,13 @@ static void check_debts(struct play *play)
  * goes
  */
 
-static void close_outgoing(struct play *play)
+/* Those whose other end will not close: it is the server's own, or nobody's, or vanished. */
+static void close_lonely(struct play *play)
 {
     for (uint32_t i = 0; i < play->seen_count; i++) {
         struct seen *seen = &play->seen[i];
-        if (seen->opened && !seen->closed && seen->life == NOBODY) {
+        bool lonely = seen->life == NOBODY || play->lives[seen->life].vanished;
+        if (seen->opened && !seen->closed && lonely) {
             (void)berth_handle_close(play->server, seen->handle);
             seen->may_close = true;
         }
@@ -206,7 +207,7 @@ static void leave(struct play *play, struct life *life)
 static void all_leave(struct play *play)
 {
     uint32_t open = 1;
-    close_outgoing(play);
+    close_lonely(play);
     for (uint32_t round = 0; open > 0 && play->workers_left > 0; round++) {
         stage_round(play);
         open = 0;
@@ -218,7 +219,7 @@ static void all_leave(struct play *play)
             open += life->open ? 1 : 0;
         }
         if (round % 64 == 63) {
-            close_outgoing(play); /* those that came since */
+            close_lonely(play); /* those that came since */
         }
         if (round == ROUNDS_MOST) {
             play_failed(play, "%u actors are not let go", open);
@@ -322,6 +323,7 @@ static void too_late(struct play *play)
 
 void finish(struct play *play)
 {
+    play->calm = true;
     if (play->started) {
         become_honest(play);
         until_quiet(play, "once all are honest");
@@ -333,4 +335,7 @@ void finish(struct play *play)
         too_late(play);
     }
     stage_close(play);
+    for (uint32_t i = 0; i < play->looks_count; i++) { /* a server that never began says so too */
+        FUZZ_CHECK(play->looks[i].done || play->looks[i].silent);
+    }
 }

@@ -586,7 +586,8 @@ static void order_babble(struct play *play, const struct order *order, struct se
 static void order_leave(struct play *play, const struct order *order, struct seen *own)
 {
     (void)own;
-    static void (*const ways[])(struct play *, uint32_t) = {actor_shut, actor_close, actor_reset};
+    static void (*const ways[])(struct play *, uint32_t) = {actor_shut, actor_close, actor_reset,
+                                                            actor_vanish};
     PICK(ways, order->b)(play, order->a);
 }
 

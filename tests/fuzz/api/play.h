@@ -94,7 +94,7 @@ enum setting {
     SET_TURN, /* its share; nobody listens to events, or to the log */
     SET_MEMORY,
     SET_SEED,   /* of the world */
-    SET_FAULTS, /* a swarm of them, or none */
+    SET_FAULTS, /* a swarm of them, with or without trouble, or none */
     SET_SCRIPT, /* orders at the end that are scripts */
     SET_BEFORE, /* orders at the front that are given before the start */
     SET_EVERY,  /* calls between two that a message's or event's script is for */
@@ -165,7 +165,6 @@ struct seen {
     uint32_t owed_turn;   /* when the last of those was refused */
     uint32_t resume_turn; /* when it was last resumed by handle; 0: never */
     uint64_t opened_ns;
-    uint64_t told_ns; /* the last message */
     struct told *told;
     uint32_t told_count;
     uint32_t told_room;
@@ -242,8 +241,9 @@ struct life {
     uint8_t protocol;
     bool open; /* not closed by us */
     bool reads;
-    bool shut;   /* says no more */
-    bool parted; /* reset, or closed before the server's end */
+    bool shut;     /* says no more */
+    bool parted;   /* reset, or closed before the server's end */
+    bool vanished; /* without a word */
     bool eof;
     uint32_t seen; /* the connection, or NOBODY */
     struct said *said;
@@ -273,6 +273,7 @@ struct play {
     enum voice empty; /* the voice that has empty messages */
 
     struct sim_options options;
+    bool trouble; /* the system may fail */
     struct sim_world *world;
     struct io *clock;
     uint8_t clock_buffers[2];
@@ -386,6 +387,7 @@ void actor_babble(struct play *play, uint32_t who, const struct order *order);
 void actor_shut(struct play *play, uint32_t who);
 void actor_reset(struct play *play, uint32_t who);
 void actor_close(struct play *play, uint32_t who);
+void actor_vanish(struct play *play, uint32_t who);
 void actor_reads(struct play *play, uint32_t who, bool reads);
 /* Writes and reads what it may. */
 void actor_act(struct play *play, struct life *life);

@@ -161,7 +161,6 @@ void seen_opened(struct play *play, struct seen *seen)
     FUZZ_CHECK(!seen->opened && !seen->over && !seen->begun);
     seen->opened = true;
     seen->opened_ns = berth_conn_now_ns(seen->conn);
-    seen->told_ns = seen->opened_ns;
     find_peer(play, seen);
     check_space(play, seen);
     check_places(play);
@@ -211,7 +210,8 @@ static void check_told_all(struct play *play, const struct seen *seen, bool trun
 
 static bool may_be_reset(const struct play *play, const struct seen *seen)
 {
-    return seen->life == NOBODY || play->lives[seen->life].parted || play->options.reset != 0;
+    return seen->life == NOBODY || play->lives[seen->life].parted || play->options.reset != 0 ||
+           play->trouble;
 }
 
 static bool may_be_refused(const struct play *play, const struct seen *seen)
@@ -248,18 +248,19 @@ static bool has_cause(const struct play *play, const struct seen *seen, enum ber
     case BERTH_REASON_MEMORY:
         return true;
     case BERTH_REASON_SYSTEM:
-        return false; /* this world has no such errors */
+        return play->trouble;
     case BERTH_REASON_FIRST_MESSAGE:
         return seen->told_count == 0 && !seen->outgoing &&
                deadline_was(seen, c->first_message_timeout_ms, seen->opened_ns);
     case BERTH_REASON_MESSAGE_SLOW:
         return deadline_was(seen, c->message_timeout_ms, seen->opened_ns);
     case BERTH_REASON_RECEIVE_IDLE:
-        return deadline_was(seen, c->receive_idle_timeout_ms, seen->told_ns);
+        return deadline_was(seen, c->receive_idle_timeout_ms, seen->opened_ns);
     case BERTH_REASON_SEND_IDLE:
         return deadline_was(seen, c->send_idle_timeout_ms, seen->opened_ns);
     case BERTH_REASON_SEND_STALLED:
-        return deadline_was(seen, c->send_progress_timeout_ms, seen->opened_ns);
+        return play->trouble || (life != NULL && life->vanished) ||
+               deadline_was(seen, c->send_progress_timeout_ms, seen->opened_ns);
     case BERTH_REASON_SLOW:
         for (uint32_t i = 0; i < play->payloads_count; i++) {
             const struct payload *payload = &play->payloads[i];

@@ -159,6 +159,10 @@ static void set_world(struct play *play)
     if (faults != 0) {
         play->options = sim_options_swarm(faults);
     }
+    play->trouble = faults % 4 == 3;
+    if (play->trouble) {
+        sim_options_trouble(&play->options, faults);
+    }
     if (play->options.pipe_bytes != 0 && play->options.pipe_bytes < 2 * KIB &&
         play->config.send_max_bytes > 40 * KIB) {
         play->options.pipe_bytes *= 16; /* a large queue through a tiny pipe takes for ever */
