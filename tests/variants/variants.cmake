@@ -33,7 +33,7 @@ endforeach()
 set_tests_properties(unit.select PROPERTIES TIMEOUT 30) # 4 s, of waiting for what does not come
 
 # Fifteen runs of the suite, four at a time.
-set_tests_properties(conform.masks_uring PROPERTIES TIMEOUT 60 PROCESSORS 2)
+set_tests_properties(conform.masks_uring PROPERTIES TIMEOUT 120 PROCESSORS 2)
 
 # The laws again, where every third wait is refused: EBUSY costs a millisecond each time.
 foreach(pair IN ITEMS "uring|io_uring_enter=EBUSY/3" "epoll|epoll_pwait2=ENOSYS epoll_wait=EINTR/3")
