@@ -273,7 +273,9 @@ struct worker {
     enum worker_phase phase;
     bool queue_open;     /* stopping: clients that wait in the listening sockets are still taken */
     bool unswept;        /* stopping: some connection has not been told to end */
-    uint32_t busy_turns; /* since the last sweep */
+    uint64_t reads_ns;   /* stopping: until then at least, what comes is read; 0: nothing is */
+    uint64_t read_by_ns; /* ... and at the latest until then */
+    uint32_t busy_turns; /* since the server, or listening, began to stop */
     uint32_t stop_seen;
     struct wheel_timer stop_timer;
     struct wheel_timer space_timer; /* somebody waits for pool space for too long */

@@ -9,9 +9,10 @@
  * worker's thread from worker_open to worker_close.
  *
  * A stop serves what had arrived before it: while a turn that does not wait still brings something,
- * clients from the listening sockets' queues included, everything goes on as before. After a quiet
- * turn every open connection is told to end, and, once an accept found the queue empty, accepting
- * ends. After the deadline, or at a second stop, what is left is cut.
+ * clients from the listening sockets' queues included, everything goes on as before, for a part of
+ * the time that the stop has. After a quiet turn every open connection is told to end, and, once an
+ * accept found the queue empty, accepting ends. After the deadline, or at a second stop, what is
+ * left is cut.
  *
  * A turn costs O(completions + connections that have something to do).
  */
@@ -24,9 +25,16 @@
 #include "base/assert.h"
 #include "base/memory.h"
 
-/* A turn counts as quiet after this many that were not: a client that never pauses must not hold up
- * the end. */
+/* A client that never pauses must not hold up an end: after this many turns that brought something,
+ * what had arrived before counts as read. */
 #define BUSY_TURNS_MAX 64
+/* When the server stops, what had arrived must be read, of every connection: a turn may receive
+ * from one of them only (epoll), and little at that if buffers are small. So it is that many turns
+ * and four for each connection, and a time that nobody minds waiting for; but no more than a
+ * quarter of the time that the stop has, so that the rest is enough to send the answers. */
+#define BUSY_TURNS_CONN 4
+#define BUSY_MS         100
+#define BUSY_SHARE      4
 
 static _Thread_local struct worker *current_worker;
 
@@ -166,6 +174,7 @@ static void begin_stopping(struct worker *worker)
     worker->queue_open = worker->accepting <= ACCEPTING_QUEUE;
     RECORD(worker, NULL, STOPPING, 0, 1);
     worker->unswept = true;
+    worker->reads_ns = 0;
     uint64_t ms = worker->server->config.stop_timeout_ms;
     wheel_set(&worker->wheel, &worker->stop_timer, worker->now_ns + ms * NS_PER_MS);
     for (uint32_t slot = 0; slot < worker->slots_high; slot++) {
@@ -248,22 +257,47 @@ static bool looks_for_more(const struct worker *worker)
             (worker->unswept || (worker->queue_open && worker->accepts_in_flight > 0)));
 }
 
-static void look_for_quiet(struct worker *worker, uint32_t completions)
+/* The first turn in which a stopping server looks for more. */
+static void begin_reading(struct worker *worker)
+{
+    uint64_t ns = worker->server->config.stop_timeout_ms * NS_PER_MS;
+    worker->busy_turns = 0;
+    worker->reads_ns = worker->now_ns + BUSY_MS * NS_PER_MS;
+    worker->read_by_ns = worker->now_ns + ns / BUSY_SHARE;
+}
+
+/* Whether there is more to read, as far as is known. A turn that waited proves nothing: a signal
+ * may have ended its wait before it looked. */
+static bool still_reads(struct worker *worker)
+{
+    bool fresh = worker->accepts_in_flight > 0 && worker->accept_turn == worker->turn;
+    bool busy = worker->quiet_turns == 0 || worker->parked.count > 0 ||
+                worker->shares_first != NULL || fresh;
+    uint32_t turns = ++worker->busy_turns;
+    if (worker->phase == WORKER_RUNNING) {
+        return busy && turns < BUSY_TURNS_MAX;
+    }
+    bool owed = worker->now_ns < worker->reads_ns ||
+                turns < BUSY_TURNS_MAX + BUSY_TURNS_CONN * worker->slots.used;
+    return busy && owed && worker->now_ns < worker->read_by_ns;
+}
+
+static void look_for_quiet(struct worker *worker)
 {
     if (!looks_for_more(worker)) {
         return;
     }
-    bool fresh = worker->accepts_in_flight > 0 && worker->accept_turn == worker->turn;
-    bool busy =
-        completions > 0 || worker->parked.count > 0 || worker->shares_first != NULL || fresh;
-    if (busy && ++worker->busy_turns < BUSY_TURNS_MAX) {
+    if (worker->phase == WORKER_STOPPING && worker->reads_ns == 0) {
+        begin_reading(worker);
+    }
+    if (still_reads(worker)) {
         return;
     }
-    worker->busy_turns = 0;
     if (worker->phase == WORKER_RUNNING) {
         listening_quiet(worker);
         return;
     }
+    worker->reads_ns = 0; /* a client that comes yet has time of its own */
     sweep(worker);
     if (worker->queue_open && worker->accepts_in_flight > 0) {
         end_accepting(worker);
@@ -398,7 +432,7 @@ bool worker_turn(struct worker *worker, bool wait)
     if (worker->parked.count > 0) {
         receive_rearm_parked(worker);
     }
-    look_for_quiet(worker, count);
+    look_for_quiet(worker);
     listening_look(worker);
     /* A callback may have forked: its child must not send what is the parent's to send. */
     BERTH_ASSERT(server_is_here(worker->server));

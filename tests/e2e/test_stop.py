@@ -123,6 +123,25 @@ def test_clients_that_wait_are_served_before_the_end(berthd):
     assert server.summary().connections == 7
 
 
+def test_what_came_while_it_slept_is_answered(berthd):
+    """More than a few turns can read, and the stop ends a wait that had not looked yet."""
+    messages = [b"message %d" % number for number in range(500)]
+    server = berthd()
+    clients = server.crowd(200)
+    for client in clients:
+        client.ask(HELLO)
+    server.send(signal.SIGSTOP)
+    for client in clients:
+        client.send_messages(*messages)
+    server.send(signal.SIGTERM)
+    server.send(signal.SIGCONT)
+    for client in clients:
+        client.read_replies(*messages)
+        client.read_end()
+        client.close()
+    assert server.wait() == 0, server.said()
+
+
 def test_a_second_signal_cuts_those_who_do_not_read(berthd):
     """More replies than the system's buffers hold; the first signal alone would wait 5 seconds."""
     server = berthd("--max-message", 65536)
