@@ -12,8 +12,12 @@ set(FAULTS_WITHOUT_BACKEND f43_nonsense)
 set(FAULTS_SERIAL
   f01_half_open
   f02_vanished_reader
+  f06_slow_sender
+  f07_slow_reader
+  f09_flood
   f10_descriptors
   f15_receive_buffers
+  f13_accept_storm
   f18_broken_send
   f21_clocks
   f22_frozen
@@ -25,6 +29,12 @@ set(FAULTS_SERIAL
 # Limits in seconds, where the ordinary one is too little; of full forms, where five minutes are.
 set(FAULTS_FULL_SECONDS 300)
 set(FAULTS_SECONDS_f02_vanished_reader 15) # what is pulled is waited for
+foreach(noun IN ITEMS f04_cut_points f07_slow_reader f08_bad_length f37_relay)
+  set(FAULTS_SECONDS_${noun} 15) # a few seconds, and twice that on a busy machine
+endforeach()
+foreach(noun IN ITEMS f06_slow_sender f09_flood f13_accept_storm)
+  set(FAULTS_SECONDS_${noun} 20) # what is slower than it may be is measured again
+endforeach()
 set(FAULTS_SECONDS_f18_broken_send 15)
 set(FAULTS_SECONDS_f21_clocks 10)
 set(FAULTS_SECONDS_f36_bad_lines 20)
@@ -33,6 +43,7 @@ set(FAULTS_SECONDS_f42_log 15)
 set(FAULTS_SECONDS_f44_counters 10)
 set(FAULTS_SECONDS_f43_nonsense 15) # hundreds of starts
 set(FAULTS_SECONDS_f46_flips 20)    # what stands still is waited for
+set(FAULTS_FULL_SECONDS_f37_relay 1200) # a thousand relays
 set(FAULTS_FULL_SECONDS_f23_stale_handles 1200) # a million connections on each backend
 
 function(berth_fault_test name source backend full)

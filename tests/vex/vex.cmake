@@ -29,15 +29,12 @@ endforeach()
 if(E2E_NO_PYTEST)
   return()
 endif()
+math(EXPR VEX_WIRE_SECONDS "${TEST_SECONDS} * 4") # many small ones, which wait for nothing to happen
 file(GLOB VEX_WIRE_TESTS CONFIGURE_DEPENDS ${VEX_FOLDER}/test_*.py)
 foreach(source IN LISTS VEX_WIRE_TESTS)
   get_filename_component(name ${source} NAME_WE)
   string(REPLACE "test_" "" noun ${name})
-  set(seconds ${TEST_SECONDS})
-  if(NOT noun STREQUAL "relay")
-    math(EXPR seconds "${TEST_SECONDS} * 4") # many small ones, which wait for nothing to happen
-  endif()
   add_test(NAME vex.${noun} COMMAND ${BERTH_PYTHON} -B -m pytest -q -p no:cacheprovider ${source})
-  set_tests_properties(vex.${noun} PROPERTIES TIMEOUT ${seconds} SKIP_RETURN_CODE 77
+  set_tests_properties(vex.${noun} PROPERTIES TIMEOUT ${VEX_WIRE_SECONDS} SKIP_RETURN_CODE 77
     ENVIRONMENT "BERTH_BIN=${CMAKE_BINARY_DIR}/bin;BERTH_TEST_SECONDS=${TEST_SECONDS}")
 endforeach()
