@@ -64,6 +64,8 @@ CLEAN = {
     "delay": (["--messages", 60, "--size", "48-900", "--pipeline", 16], ["--delay", 2]),
     "many threads": (["--messages", 300, "--pipeline", 64, "--workers", 2],
                      ["--handler", "pool", "--threads", 16, "--window", 7]),
+    "watched": (["--messages", 60, "--pipeline", 8, "--watch", "flow,data", "--log", "/dev/null"],
+                ["--watch", "flow,connections,data,threads", "--log", "/dev/null"]),
     "small buffers": (["--messages", 60, "--size", "48-200", "--pipeline", 8, "--buffer-size", 7],
                       ["--buffer-size", 5]),
 }
@@ -267,6 +269,26 @@ def test_a_server_that_forgets_marks_is_right(serve, backend, ledgers):
     closes(ledgers[0], options=["--clean"])
 
 
+def test_bare_replies(serve, backend, ledgers):
+    status, _, err = load(serve(lambda _, number, message: SEED.encode(message)).address, backend,
+                          ledgers[0], "--reply", "bare", "--messages", 50, "--pipeline", 5, "--size",
+                          "48-500")
+    assert status == 0, err
+    closes(ledgers[0], options=["--clean"])
+
+
+def test_what_is_watched_may_change_under_a_ledger(berthd, backend, ledgers):
+    """The console turns modes on and off; the ledger needs its events all the same."""
+    server = berthd("--ledger", ledgers[1], "--log", "/dev/null", console=True)
+    for number, line in enumerate(["t", "f", "t"]):
+        server.enter(line)
+        file = f"{ledgers[0]}{number}"
+        status, _, err = load(server.address(), backend, file, "--messages", 50)
+        assert status == 0, err
+    server.stop()
+    closes(*(f"{ledgers[0]}{number}" for number in range(3)), ledgers[1], options=["--clean"])
+
+
 def test_connections_that_are_never_made(backend, ledgers, tmp_path):
     status, told, err = load("127.0.0.1:1", backend, ledgers[0], "--messages", 7, "--connections",
                              3, "--retry", "no")
@@ -366,4 +388,3 @@ def test_ledger_run(backend):
         capture_output=True, text=True, timeout=PATIENCE, preexec_fn=in_child({}))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the ledger closes: 20,000 messages sent, all six terms equal" in done.stdout
-    assert SEED.encode(b"") == bytes(4)
