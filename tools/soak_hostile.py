@@ -33,8 +33,8 @@ from peer import SEED  # noqa: E402
 PATIENCE = 15.0
 
 # Who was not quicker than this, on a machine with much to do, may have met the server's deadline for
-# a message, and is owed nothing.
-QUICK = 3.0
+# a first message or for a whole one, and is owed nothing. The shortest is two seconds.
+QUICK = 1.5
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, no time
 

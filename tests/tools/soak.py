@@ -29,7 +29,7 @@ def good_run():
     """Ten minutes in which nothing is wrong: memory moves a little, and some runs were disturbed."""
     dice = random.Random(7)
     samples = [{"at": float(second), "resident": 80 * MIB + dice.randrange(MIB // 4), "heap": MIB,
-                "descriptors": 48, "clients": 40, "rate": 50_000,
+                "descriptors": 48, "clients": 40, "rate": 50_000, "others": 0.02,
                 "p99": 0.002 * dice.choice((1, 1, 1.2, 5))} for second in range(1, SECONDS)]
     counters = {"connections accepted": 900, "connections ended": 900,
                 "messages received whole": 5000, "messages queued to be sent": 5000}
@@ -48,6 +48,16 @@ def grows(run, percent):
 def slows(run, factor):
     for sample in run["samples"][SECONDS * 6 // 10:]:
         sample["p99"] *= factor
+
+
+def disturb(run):
+    for sample in run["samples"]:
+        sample["others"] = 0.5
+
+
+def slows_where_disturbed(run):
+    for sample in run["samples"][SECONDS * 6 // 10:]:
+        sample["others"], sample["p99"] = 0.5, 0.5
 
 
 def set_heap(run):
@@ -78,6 +88,8 @@ PLANTED = (
     (set_after("descriptors", 10), "descriptors"),
     (lambda run: slows(run, 4), "p99 drift"),
     (lambda run: slows(run, 0.2), None),
+    (lambda run: (slows(run, 4), disturb(run)), None),
+    (slows_where_disturbed, None),
     (lambda run: run["good"].wrong.append("a reply was wrong"), "good answers"),
     (lambda run: run["broken"].append("silent: the server did not end it"), "promises"),
     (set_counter("connections ended", 899), "counters"),
