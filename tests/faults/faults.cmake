@@ -1,6 +1,7 @@
 # What Berth must survive, each fault by its number (docs/FAULTS.md):
 # tests/faults/test_f<number>_<what>.py becomes  faults.f<number>_<what>.epoll  and  .uring,  and, if
-# it calls scale(), a second time with the large counts, label full:  faults.f07_slow_full.epoll.
+# it calls scale(), a second time with the large counts, label full:  faults.f07_slow_full.epoll
+# (not under sanitizers: the large counts are for figures).
 # tests/faults/test_f<number>_<what>.c does both backends by itself.
 if(E2E_NO_PYTEST OR NOT TARGET berthd OR NOT TARGET berthload)
   return()
@@ -93,7 +94,7 @@ function(berth_fault_forms source backend)
   berth_fault_test(faults.${noun}${end} ${source} "${backend}" OFF)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
   file(STRINGS ${source} scales REGEX "[^a-z_]scale\\(|BERTH_FULL")
-  if(scales)
+  if(scales AND NOT BERTH_SANITIZE)
     berth_fault_test(faults.${noun}_full${end} ${source} "${backend}" ON)
   endif()
 endfunction()

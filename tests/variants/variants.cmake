@@ -63,3 +63,16 @@ foreach(noun IN ITEMS masks fallback)
   set_tests_properties(variants.${noun}_full PROPERTIES TIMEOUT 3000 RUN_SERIAL ON
     LABELS "full;serial" ENVIRONMENT BERTH_FULL=1)
 endforeach()
+
+# F17: the same on the fault-injecting backend around each backend. What is left out, and why, is in
+# test_short.py.
+foreach(backend IN ITEMS epoll uring)
+  set(command ${BERTH_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/test_short.py ${CMAKE_BINARY_DIR}/bin
+    ${backend})
+  add_test(NAME variants.short_${backend} COMMAND ${command})
+  set_tests_properties(variants.short_${backend} PROPERTIES TIMEOUT 120 PROCESSORS 2
+    SKIP_RETURN_CODE 77 ENVIRONMENT_MODIFICATION "BERTH_FULL=unset:")
+  add_test(NAME variants.short_full_${backend} COMMAND ${command})
+  set_tests_properties(variants.short_full_${backend} PROPERTIES TIMEOUT 3000 RUN_SERIAL ON
+    SKIP_RETURN_CODE 77 LABELS "full;serial" ENVIRONMENT BERTH_FULL=1)
+endforeach()
