@@ -43,3 +43,9 @@ def wait_until(condition, what):
     while not condition():
         assert time.monotonic() < until, f"never came: {what}"
         time.sleep(0.005)  # between two looks at a file or a process
+
+
+def wait_for_lines(path, word, count):
+    """Until a log that is being written has so many lines with the word."""
+    wait_until(lambda: path.exists() and path.read_text().count(f" {word} ") >= count,
+               f"{count} lines with {word} in {path}")

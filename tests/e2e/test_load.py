@@ -8,6 +8,7 @@ import pytest
 
 from conftest import run
 from loading import address_of, frame, nobody, right, serve
+from loglines import wait_for_lines
 from peer import FIRST_ID, PATIENCE, SEED
 
 
@@ -121,18 +122,20 @@ def test_a_silent_server_is_given_up(serve, backend):
     assert status == 1
 
 
-def test_a_refused_connection_is_retried_until_the_server_is_there(serve, backend, nobody):
-    result = {}
+def test_a_refused_connection_is_retried_until_the_server_is_there(serve, backend, nobody,
+                                                                   tmp_path):
+    result, log = {}, tmp_path / "attempts"
 
     def client():
         result["status"], result["out"], _ = run(
             "berthload", "--connect", address_of(nobody), "--backend", backend, "--messages", 3,
-            "--connections", 2, "--retry", 100, "--json", "-",
+            "--connections", 2, "--retry", 100, "--json", "-", "--watch", "connections", "--log",
+            log,
         )
 
     thread = threading.Thread(target=client)
     thread.start()
-    thread.join(0.3)  # refused a few times meanwhile
+    wait_for_lines(log, "connect_failed", 3)
     assert thread.is_alive(), result
     serve(right, listener=nobody)
     thread.join(PATIENCE)

@@ -10,6 +10,7 @@ import pytest
 
 from conftest import BIN, in_child
 from loading import address_of, frame, load, nobody, right, serve, succeed
+from loglines import wait_for_lines
 from peer import PATIENCE, SEED, EndOfStream, Stream
 
 
@@ -185,16 +186,17 @@ def test_refused_attempts_use_up_no_descriptors(backend, nobody):
     assert "open files" not in done.stderr
 
 
-def test_retry_always_goes_on_until_the_server_is_there(serve, backend, nobody):
-    result = {}
+def test_retry_always_goes_on_until_the_server_is_there(serve, backend, nobody, tmp_path):
+    result, log = {}, tmp_path / "attempts"
 
     def client():
         result["told"], _ = succeed(address_of(nobody), backend, "--connections", 4,
-                                    "--messages", 3, "--retry", "always")
+                                    "--messages", 3, "--retry", "always", "--watch",
+                                    "connections", "--log", log)
 
     thread = threading.Thread(target=client)
     thread.start()
-    thread.join(0.3)  # refused a few times meanwhile
+    wait_for_lines(log, "connect_failed", 4 * 2)
     assert thread.is_alive(), result
     serve(right, listener=nobody)
     thread.join(PATIENCE)
