@@ -23,8 +23,11 @@ PLANS = {
     "random pieces": "split=50,short_send=50,drop_more=10,seed=8",
 }
 SAMPLE = ["echo", "frames", "lengths", "replies"]
-# Tests of how often something is received, sent or written about it: by file.
+# Tests of how often something is received, sent or written about it, and those whose relay or server
+# takes what comes at once for one message: by file.
 COUNTS = {
+    "ledger": ["test_what_a_dishonest_server_does_is_found"],
+    "ledger_cuts": ["test_a_relay_that_repeats", "test_another_connections_message_is_refused"],
     "load_log": ["test_flow_as_json"],
     "load_run": ["test_no_operation_carries_more_than_the_buffer"],
     "server_console": ["test_t_and_f_turn_the_flow_on_and_off"],
@@ -37,6 +40,8 @@ SLOW = {
     "both": ["test_large_messages"],
     "deadlines": ["test_a_client_that_reads_nothing_is_reset",
                   "test_a_server_that_was_stopped_hears_before_it_ends_anybody"],
+    "ledger": ["test_a_clean_run_closes", "test_ledger_run"],
+    "ledger_cuts": ["test_replies_that_were_made_and_never_left"],
     "load_run": ["test_growing_messages_come_back_from_berthd"],
     "seed": ["test_7_a_thousand_connections", "test_8_eight_thousand_connections"],
     "server_console": ["test_list_shows_bytes_that_wait"],
