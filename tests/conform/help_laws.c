@@ -266,11 +266,12 @@ static void law_08_a_reset_right_behind_bytes_is_told(void **state)
     rig_once(&rig);
     uint32_t send = rig_send(&rig, pair.client, "last", 4);
     RIG_UNTIL(&rig, rig_op(&rig, send)->finals == 1);
+    size_t sent = (size_t)rig_op(&rig, send)->result; /* it may be short */
     io_close(rig.ios[1], pair.client.sock, true);
     assert_int_equal(rig_follow(&rig, receive), -ECONNRESET);
     if (!rig_simulated()) { /* there a reset takes with it what was not read */
-        assert_int_equal(got.size, 4);
-        assert_memory_equal(got.bytes, "last", 4);
+        assert_int_equal(got.size, sent);
+        assert_memory_equal(got.bytes, "last", sent);
     }
     rig_finish(&rig, pair.server);
     rig_close(&rig);
