@@ -10,7 +10,8 @@ WINDOW = scale(0.4, 2)  # seconds of one measurement
 
 # Half a percent, and as long as the worker is busy: with accepting all of them, and with closing.
 LATE_MS_MAX = 0.005 * DEADLINE_MS + scale(300, 1000)
-SLOWER_MAX = 2
+# The figure is the full form's; the quick one runs beside other tests, and finds who starves.
+SLOWER_MAX = scale(10, 2)
 
 SCRIPT = "connect; bytes 1 each 900ms..1100ms; frame 1000; expect-eof"
 

@@ -5,7 +5,8 @@ from conftest import scale
 from hostile import FOR_EVER, attempts, vex_at
 
 WINDOW = scale(0.4, 3)  # seconds of one measurement
-SLOWER_MAX = 3
+# The figure is the full form's; the quick one runs beside other tests, and finds who starves.
+SLOWER_MAX = scale(10, 3)
 
 # A flooder is a process on this machine as well. What it must not take is the server's time; that of
 # the honest clients it must not take either, or the measurement is of two processors for three.
