@@ -60,7 +60,7 @@ int sim_draw_error(struct sim_world *world, enum io_op op)
                                   EACCES,    EPERM,        ENOBUFS,     ENOMEM,        EIO};
     static const int receive[] = {ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ENOMEM, EIO};
     static const int send[] = {ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ENOBUFS, ENOMEM, EIO};
-#define DRAW(errors) errors[sim_below(world, sizeof errors / sizeof errors[0])]
+#define DRAW(errors) (errors)[sim_below(world, sizeof(errors) / sizeof(errors)[0])]
     switch (op) {
     case IO_ACCEPT:
         return DRAW(accept);

@@ -523,6 +523,7 @@ static void on_syn(struct sim_world *world, uint32_t client)
     if (error != 0) {
         return;
     }
+    BERTH_ASSERT(listener != NULL);
     world->ends[server].flags = END_OPEN | END_ANSWERED | END_CONNECTED;
     listener->queue[(listener->first + listener->waiting) % listener->backlog] = server;
     listener->waiting++;

@@ -39,11 +39,11 @@ static void known_vectors(void **state)
     check(bytes, sizeof bytes, 0x8a9136aa);
     memset(bytes, 0xff, sizeof bytes);
     check(bytes, sizeof bytes, 0x62a8ab43);
-    for (uint8_t i = 0; i < sizeof bytes; i++) {
-        bytes[i] = i;
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)i;
     }
     check(bytes, sizeof bytes, 0x46dd794e);
-    for (uint8_t i = 0; i < sizeof bytes; i++) {
+    for (size_t i = 0; i < sizeof bytes; i++) {
         bytes[i] = (uint8_t)(31 - i);
     }
     check(bytes, sizeof bytes, 0x113fdb5c);

@@ -73,12 +73,12 @@ bool watch_set(unsigned modes)
     return true;
 }
 
-uint64_t received_print_last(const struct received *received, uint64_t messages, uint64_t count,
+uint64_t received_print_last(const struct received *received, uint64_t messages, uint64_t lines,
                              FILE *out)
 {
     (void)received;
     (void)messages;
-    (void)count;
+    (void)lines;
     (void)out;
     return 0;
 }

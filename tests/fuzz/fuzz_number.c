@@ -157,18 +157,21 @@ static void check_written(uint64_t value)
     static const char *const sizes[] = {"bytes", "byte", "kB", "MB", "GB", "TB", "PB", "EB", NULL};
     static const double size_scales[] = {1, 1, 1e3, 1e6, 1e9, 1e12, 1e15, 1e18};
     char text[NUMBER_TEXT_BYTES];
-    uint64_t hours = 0;
-    unsigned minutes = 0;
-    unsigned seconds = 0;
-    unsigned fraction = 0;
     check_separators(value);
     FUZZ_CHECK(number_write_time(value, text) == text);
     check_rounded(value, text, times, time_scales);
     FUZZ_CHECK(number_write_bytes(value, text) == text);
     check_rounded(value, text, sizes, size_scales);
     FUZZ_CHECK(number_write_clock(value, text) == text && strlen(text) < sizeof text);
-    FUZZ_CHECK(sscanf(text, "%" SCNu64 ":%2u:%2u.%7u", &hours, &minutes, &seconds, &fraction) == 4);
-    FUZZ_CHECK(minutes < 60 && seconds < 60);
+    char *end;
+    uint64_t hours = strtoull(text, &end, 10);
+    FUZZ_CHECK(*end == ':');
+    uint64_t minutes = strtoull(end + 1, &end, 10);
+    FUZZ_CHECK(*end == ':' && minutes < 60);
+    uint64_t seconds = strtoull(end + 1, &end, 10);
+    FUZZ_CHECK(*end == '.' && seconds < 60 && strlen(end) == sizeof ".1234567" - 1);
+    uint64_t fraction = strtoull(end + 1, &end, 10);
+    FUZZ_CHECK(*end == '\0');
     FUZZ_CHECK(((hours * 60 + minutes) * 60 + seconds) * NS_PER_S + fraction * UINT64_C(100) ==
                value / 100 * 100);
 }

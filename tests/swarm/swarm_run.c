@@ -16,8 +16,8 @@
 #define STEPS_MAX        8000000
 #define IDLE_MAX         100000 /* steps without progress */
 #define ALARM_NS         20000  /* how soon an actor that rests acts again, as quick as the world */
-#define RESTS_MAX        200 /* steps without progress: nobody has anything left to do */
-#define DOZE_MAX         200              /* reaps: some wait for the workers' patience to end */
+#define RESTS_MAX        200    /* steps without progress: nobody has anything left to do */
+#define DOZE_MAX         200    /* reaps: some wait for the workers' patience to end */
 #define FREEZE_NS        (40 * NS_PER_MS) /* the shortest deadlines pass in it */
 #define DOZE_IN          40               /* steps, of which one dozes */
 #define VALIDATE_IN      1000             /* steps */

@@ -370,7 +370,7 @@ uint32_t tape_size(struct play *play, const struct berth_framing *framing, uint8
 
 void stage_open(struct play *play);
 void stage_start(struct play *play);
-void stage_turn(struct play *play, uint32_t worker, bool wait);
+void stage_turn(struct play *play, uint32_t index, bool wait);
 /* A turn of every worker, and all actors act. */
 void stage_round(struct play *play);
 /* Lets so much time pass with no worker stepped. */
