@@ -25,6 +25,7 @@
 #include "core/core.h"
 #include "io/sim.h"
 #include "sim/help_codec.h"
+#include "sim/help_dice.h"
 
 #define STAGE_PEERS_MAX    10
 #define STAGE_WORKERS_MAX  3
@@ -42,18 +43,6 @@
 #ifndef STAGE_SEEDS_PART
 #define STAGE_SEEDS_PART 1
 #endif
-
-/* --------------------------------------------------------------------------------- randomness */
-
-/* The test's own generator, apart from the world's. */
-struct dice {
-    uint64_t state;
-};
-
-uint64_t dice_roll(struct dice *dice);
-uint32_t dice_below(struct dice *dice, uint32_t limit);                  /* 0 to limit - 1 */
-uint32_t dice_between(struct dice *dice, uint32_t least, uint32_t most); /* both included */
-bool dice_one_in(struct dice *dice, uint32_t count);
 
 /* -------------------------------------------------------------------------------------- a peer */
 

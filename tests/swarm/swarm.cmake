@@ -5,7 +5,7 @@ target_link_libraries(sim PRIVATE berth)
 target_include_directories(sim PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests)
 target_compile_options(sim PRIVATE -std=gnu17 -D_GNU_SOURCE)
 
-# Every test plays seeds of its own, all of them the ones that failed once (tests/sim/seeds.txt).
+# Every test plays seeds of its own, the first those that failed once too (tests/sim/seeds.txt).
 # With sanitizers there are more of them: that is where they find most.
 set(SWARM_PARTS 4)
 set(SWARM_SEEDS 40)
@@ -17,7 +17,7 @@ endif()
 foreach(part RANGE 1 ${SWARM_PARTS})
   math(EXPR first "1 + (${part} - 1) * ${SWARM_SEEDS}")
   set(options --list ${PROJECT_SOURCE_DIR}/tests/sim/seeds.txt)
-  if(part GREATER 1) # the seeds with a tight pool are long: some of them do
+  if(part GREATER 1) # those with a tight pool are long: the first has them
     set(options --without a-tight-pool)
   endif()
   add_test(NAME swarm.seeds_${part}

@@ -30,6 +30,7 @@
 #include "core/core.h"
 #include "io/sim.h"
 #include "sim/help_codec.h"
+#include "sim/help_dice.h"
 
 #define SWARM_ACTORS_MAX  12 /* at once */
 #define SWARM_WORKERS_MAX 3
@@ -87,18 +88,6 @@ enum swarm_class {
 };
 
 extern const char *const swarm_class_names[CLASS_COUNT];
-
-/* --------------------------------------------------------------------------------- randomness */
-
-/* The run's own generator, apart from the world's. */
-struct dice {
-    uint64_t state;
-};
-
-uint64_t dice_roll(struct dice *dice);
-uint32_t dice_below(struct dice *dice, uint32_t limit);                  /* 0 to limit - 1 */
-uint32_t dice_between(struct dice *dice, uint32_t least, uint32_t most); /* both included */
-bool dice_one_in(struct dice *dice, uint32_t count);
 
 /* -------------------------------------------------------------------------------------- actors */
 

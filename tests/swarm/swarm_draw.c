@@ -28,32 +28,6 @@ const char *const swarm_class_names[CLASS_COUNT] = {
 #undef SWARM_CLASS_NAME
 };
 
-/* ------------------------------------------------------------------------------------ the dice */
-
-uint64_t dice_roll(struct dice *dice)
-{
-    dice->state += UINT64_C(0x9e3779b97f4a7c15);
-    uint64_t z = dice->state;
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-uint32_t dice_below(struct dice *dice, uint32_t limit)
-{
-    return (uint32_t)(dice_roll(dice) % limit);
-}
-
-uint32_t dice_between(struct dice *dice, uint32_t least, uint32_t most)
-{
-    return least + dice_below(dice, most - least + 1);
-}
-
-bool dice_one_in(struct dice *dice, uint32_t count)
-{
-    return dice_below(dice, count) == 0;
-}
-
 /* --------------------------------------------------------------------------------------- drawing
  */
 
