@@ -583,6 +583,7 @@ void berth_plan(const struct berth_server *server, struct berth_plan *out);
     X(accept_errors, "accepts that failed")                                                        \
     X(accept_pauses, "pauses of accepting for lack of descriptors or memory")                      \
     X(receive_parks, "receives that found no buffer free and waited")                              \
+    X(queue_overflows, "turns that found io_uring's completion queue full, and events behind it")  \
     X(send_pauses, "times that a connection was not read because its queue was full")              \
     X(messages_kept, "messages kept beyond their callback")                                        \
     X(window_pauses, "times that a connection was not read because too much was unanswered")       \

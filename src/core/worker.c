@@ -375,6 +375,7 @@ static void publish(struct worker *worker)
     io_stats(worker->io, &io);
     STAT_ADD(worker, turns, 1);
     atomic_store_explicit(&worker->stats.enters, io.enters, memory_order_relaxed);
+    atomic_store_explicit(&worker->stats.queue_overflows, io.overflows, memory_order_relaxed);
     atomic_store_explicit(&worker->stats.messages_out, worker->messages_out, memory_order_relaxed);
 }
 

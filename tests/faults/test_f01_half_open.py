@@ -11,6 +11,10 @@ IDLE_MS = scale(1000, 2000)
 # milliseconds of work, and this machine may be doing something else.
 LATE_MS_MAX = 0.005 * IDLE_MS + 100
 
+# An entry has the time at which it is written. The deadline counts from the turn that it is about,
+# which began before; how long before, the scheduler decides. (Exactly, tests/sim looks at it.)
+EARLY_MS_MAX = 20
+
 NS_PER_MS = 1e6
 
 
@@ -35,7 +39,7 @@ def test_f01_half_open(berthd, result, tmp_path):
             heard[entry["conn"]] = entry["t"]
         if entry["event"] == "deadline":
             late[entry["conn"]] = (entry["t"] - heard[entry["conn"]]) / NS_PER_MS - IDLE_MS
-    assert min(late.values()) >= 0, "one was ended early"
+    assert min(late.values()) > -EARLY_MS_MAX, "one was ended early"
     assert max(late.values()) < LATE_MS_MAX
     middle = sorted(late.values())[CLIENTS // 2]
     result("F01", f"{len(late):,} of {CLIENTS:,} ended after {IDLE_MS:,} ms: at most "
