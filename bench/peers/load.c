@@ -13,10 +13,10 @@
  * was left out or given twice. Exit status 1 if anything was wrong. The result is one line of JSON.
  */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <glob.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -143,22 +143,19 @@ static struct cost cost_of(long process)
 {
     struct cost cost = {0};
     char path[300];
-    snprintf(path, sizeof path, "/proc/%ld/task", process);
-    DIR *tasks = process ? opendir(path) : NULL;
-    /* cppcheck-suppress readdirCalled ; one thread */
-    for (struct dirent *task; tasks && (task = readdir(tasks));) {
-        if (task->d_name[0] == '.') {
-            continue;
-        }
-        snprintf(path, sizeof path, "/proc/%ld/task/%s/schedstat", process, task->d_name);
+    glob_t tasks;
+    snprintf(path, sizeof path, "/proc/%ld/task/*", process);
+    if (!process || glob(path, GLOB_NOSORT, NULL, &tasks) != 0) {
+        return cost;
+    }
+    for (size_t i = 0; i < tasks.gl_pathc; i++) {
+        snprintf(path, sizeof path, "%s/schedstat", tasks.gl_pathv[i]);
         read_numbers(path, NULL, &cost.cpu_ns, &cost.waited_ns);
-        snprintf(path, sizeof path, "/proc/%ld/task/%s/status", process, task->d_name);
+        snprintf(path, sizeof path, "%s/status", tasks.gl_pathv[i]);
         uint64_t unused = 0;
         read_numbers(path, "\nvoluntary_ctxt_switches:", &cost.switches, &unused);
     }
-    if (tasks) {
-        closedir(tasks);
-    }
+    globfree(&tasks);
     return cost;
 }
 

@@ -80,7 +80,7 @@ function(berth_fault_test name source backend full)
   endif()
   if(full OR noun IN_LIST FAULTS_SERIAL)
     set_property(TEST ${name} PROPERTY RUN_SERIAL ON)
-    set_property(TEST ${name} APPEND PROPERTY LABELS serial)
+    set_property(TEST ${name} APPEND PROPERTY LABELS serial ${LABEL_AGAIN})
   endif()
 endfunction()
 

@@ -96,7 +96,7 @@ foreach(source IN LISTS FUZZ_TARGETS)
     list(JOIN seeds "," seeds)
     file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/found)
     set(test fuzz.${noun})
-    add_test(NAME ${test} COMMAND ${target} -max_total_time=2 -rss_limit_mb=512 -verbosity=0
+    add_test(NAME ${test} COMMAND ${target} -max_total_time=1 -rss_limit_mb=512 -verbosity=0
       -max_len=1024 -artifact_prefix=${CMAKE_BINARY_DIR}/found/${noun}. -seed_inputs=${seeds})
   else()
     set(target corpus_${noun})

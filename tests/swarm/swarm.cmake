@@ -30,7 +30,7 @@ set_tests_properties(swarm.seeds_full PROPERTIES TIMEOUT 3600 LABELS full PROCES
 # The same seeds are the same runs whatever built them.
 add_test(NAME swarm.hash
   COMMAND ${BERTH_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/hashes.py ${PROJECT_SOURCE_DIR}/build)
-set_tests_properties(swarm.hash PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77)
+set_tests_properties(swarm.hash PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77 LABELS "${LABEL_AGAIN}")
 
 # The simulation with a planted bug each: target canaries (./dev sim --canaries). The mutated file
 # stands in front of the library, so that the library's own is not linked.

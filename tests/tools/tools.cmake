@@ -2,7 +2,7 @@
 foreach(keeper IN ITEMS check_layers check_style coverage)
   add_test(NAME tools.${keeper}
     COMMAND ${BERTH_PYTHON} ${PROJECT_SOURCE_DIR}/tools/${keeper} --self-test)
-  set_tests_properties(tools.${keeper} PROPERTIES TIMEOUT ${TEST_SECONDS})
+  set_tests_properties(tools.${keeper} PROPERTIES TIMEOUT ${TEST_SECONDS} LABELS "${LABEL_AGAIN}")
 endforeach()
 
 # What the texts say of the programs, held against the programs.
@@ -40,7 +40,8 @@ set_tests_properties(tools.flow PROPERTIES TIMEOUT 30)
 add_test(NAME tools.flow_page
   COMMAND ${BERTH_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/flow_page.py ${PROJECT_SOURCE_DIR}
     ${CMAKE_BINARY_DIR}/bin ${CMAKE_BINARY_DIR}/flow_page)
-set_tests_properties(tools.flow_page PROPERTIES TIMEOUT 60 SKIP_RETURN_CODE 77)
+set_tests_properties(tools.flow_page PROPERTIES TIMEOUT 60 SKIP_RETURN_CODE 77
+  LABELS "${LABEL_AGAIN}")
 
 # The ledger's checker, on planted ledgers; ./dev ledger, shortened, on both backends.
 add_test(NAME tools.ledger
@@ -68,7 +69,7 @@ set_tests_properties(tools.walkthrough_large PROPERTIES TIMEOUT 180 LABELS full 
 add_test(NAME tools.walkthrough
   COMMAND ${BERTH_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/walkthrough.py ${PROJECT_SOURCE_DIR}
     ${CMAKE_BINARY_DIR}/bin ${CMAKE_BINARY_DIR}/walkthrough)
-set_tests_properties(tools.walkthrough PROPERTIES TIMEOUT 180 RUN_SERIAL ON)
+set_tests_properties(tools.walkthrough PROPERTIES TIMEOUT 180 RUN_SERIAL ON LABELS "serial;${LABEL_AGAIN}")
 add_test(NAME tools.faq
   COMMAND ${BERTH_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/faq.py ${PROJECT_SOURCE_DIR}
     ${CMAKE_BINARY_DIR}/bin)

@@ -219,7 +219,9 @@ struct berth_kept *rig_take_held(void)
     if (rig.held_count > 0) {
         kept = rig.held[0];
         rig.held_count--;
-        memmove(rig.held, rig.held + 1, rig.held_count * sizeof rig.held[0]);
+        for (uint32_t i = 0; i < rig.held_count; i++) {
+            rig.held[i] = rig.held[i + 1];
+        }
     }
     pthread_mutex_unlock(&rig.lock);
     return kept;

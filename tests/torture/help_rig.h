@@ -237,29 +237,29 @@ _Noreturn void rig_fail(const char *format, ...) __attribute__((format(printf, 1
 
 /* ---- help_clients.c ---- */
 
-/* A new client at one of the server's addresses. */
+/* A new client at one of the server's addresses. Returns its number. */
 uint32_t rig_client(uint8_t listener);
-void rig_say(uint32_t client, const void *bytes, uint32_t count);
-void rig_ask(uint32_t client, struct ask ask);
+void rig_say(uint32_t number, const void *bytes, uint32_t count);
+void rig_ask(uint32_t number, struct ask ask);
 /* The frame of what it asks, for a test that says it in its own way. Returns its bytes. */
-uint32_t rig_frame(uint32_t client, struct ask ask, uint8_t *out);
+uint32_t rig_frame(uint32_t number, struct ask ask, uint8_t *out);
 /* Asks for an echo and waits; false if the connection ended instead. */
-bool rig_hello(uint32_t client);
+bool rig_hello(uint32_t number);
 /* Every answer is there, or the connection has ended. */
-bool rig_settled(uint32_t client);
+bool rig_settled(uint32_t number);
 bool rig_all_settled(void);
-void rig_leave(uint32_t client); /* closes */
-void rig_half_close(uint32_t client);
-void rig_abandon(uint32_t client); /* resets */
+void rig_leave(uint32_t number); /* closes */
+void rig_half_close(uint32_t number);
+void rig_abandon(uint32_t number); /* resets */
 /* Reads what is there; said by rig_turn. */
 void rig_clients_read(void);
 void rig_clients_poll(void);
 /* The connection of a client, or NULL if it never spoke. */
-struct rig_visit *rig_visit_of(uint32_t client);
+struct rig_visit *rig_visit_of(uint32_t number);
 /* That nobody lost an answer without the loss of his connection, for the reasons that there are;
  * and that one failure hurt one at most. */
 void rig_judge(void);
-bool rig_judge_one(uint32_t client);
+bool rig_judge_one(uint32_t number);
 
 /* ---- help_program.c ---- */
 

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define SKIPPED 77
 
@@ -39,7 +40,6 @@ static struct {
     const struct scenario *scenario;
     enum rig_world world;
     enum way way;
-    uint32_t point; /* 0: none fails */
     uint32_t count; /* of the last body's allocations */
     bool full;
     uint64_t begin_ms;
@@ -47,15 +47,30 @@ static struct {
     const char *only;
     int only_way; /* -1: all */
     uint32_t only_point;
+    /* For say_where: how to repeat the point that is run, and what failed in it. */
+    char repeat[256];
+    const char *what;
 } run = {.only_way = -1};
+
+/* A signal's handler may do no more. */
+static void say(const char *text)
+{
+    size_t bytes = 0;
+    while (text[bytes] != '\0') {
+        bytes++;
+    }
+    (void)!write(STDERR_FILENO, text, bytes);
+}
 
 static void say_where(void)
 {
-    fprintf(stderr, "to repeat: torture_%s %s --scenario %s --mode %s --point %u\n", run.noun,
-            world_names[run.world], run.scenario->name, way_names[run.way], run.point);
-    if (allocations_what()[0] != '\0') {
-        fprintf(stderr, "what failed: %s\n", allocations_what());
+    say("to repeat: ");
+    say(run.repeat);
+    if (run.what[0] != '\0') {
+        say("\nwhat failed: ");
+        say(run.what);
     }
+    say("\n");
 }
 
 void run_failed(const char *format, va_list arguments)
@@ -96,7 +111,9 @@ static bool run_point(uint32_t point)
 {
     const struct scenario *scenario = run.scenario;
     enum fail_mode mode = point == 0 ? FAIL_NONE : run.way == WAY_ONE ? FAIL_ONE : FAIL_ON;
-    run.point = point;
+    (void)snprintf(run.repeat, sizeof run.repeat,
+                   "torture_%s %s --scenario %s --mode %s --point %u", run.noun,
+                   world_names[run.world], scenario->name, way_names[run.way], point);
     rig_reset(run.world);
     rig.patient = run.way == WAY_LONG;
     if (scenario->settings != NULL) {
@@ -242,6 +259,7 @@ int run_main(int argc, char **argv, const char *noun, const struct scenario *sce
              uint32_t count)
 {
     run.noun = noun;
+    run.what = allocations_what();
     (void)signal(SIGABRT, aborted);
     read_options(argc, argv);
     const char *full = getenv("BERTH_FULL");

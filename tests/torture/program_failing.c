@@ -90,8 +90,11 @@ void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t items, size_t bytes);
 void *__libc_realloc(void *old, size_t bytes);
 void *__libc_memalign(size_t alignment, size_t bytes);
-#define MEMORY(result, name, parameters) result name parameters
-#define REAL(name)                       __libc_##name
+/* The symbol is the C library's, the name one that its headers do not declare. */
+#define MEMORY(result, name, parameters)                                                           \
+    result failing_##name parameters __asm__(#name);                                               \
+    result failing_##name parameters
+#define REAL(name) __libc_##name
 #endif
 
 MEMORY(void *, malloc, (size_t bytes))

@@ -41,8 +41,10 @@ __attribute__((destructor)) static void say(void)
         next = __extension__(type(*) typed) found;                                                 \
     }
 
+/* The symbol is the library's, the name one that its headers do not declare. */
 #define WRAP(type, name, typed, plain)                                                             \
-    type name typed                                                                                \
+    type interrupted_##name typed __asm__(#name);                                                  \
+    type interrupted_##name typed                                                                  \
     {                                                                                              \
         NEXT(type, name, typed, plain)                                                             \
         if (interrupt()) {                                                                         \
@@ -53,7 +55,8 @@ __attribute__((destructor)) static void say(void)
     }
 
 #define WRAP_RING(name, typed, plain)                                                              \
-    int name typed                                                                                 \
+    int interrupted_##name typed __asm__(#name);                                                   \
+    int interrupted_##name typed                                                                   \
     {                                                                                              \
         NEXT(int, name, typed, plain)                                                              \
         return interrupt() ? -EINTR : next plain;                                                  \
