@@ -151,7 +151,7 @@ struct berth_conn {
 _Static_assert(sizeof(struct berth_conn) <= 256, "a slot must stay within four cache lines");
 
 /* The number of a framing beyond BERTH_GROUP_FRAMINGS_MAX. */
-#define FRAMING_NONE UINT8_MAX
+#define FRAMING_NONE BERTH_GROUP_FRAMINGS_MAX
 
 /* A protocol as core uses it: a copy, with what can be known once known once. */
 enum fast_header { FAST_NONE, FAST_LITTLE_32, FAST_BIG_32 };
@@ -248,7 +248,7 @@ struct worker {
     struct list starved;       /* members that wait for a node */
     struct mail *shares_first; /* shares that came and are not handed out yet, linked */
     struct mail *shares_last;
-    _Atomic uint32_t speaking[BERTH_GROUP_FRAMINGS_MAX]; /* open connections of each framing */
+    _Atomic uint32_t speaking[FRAMING_NONE + 1]; /* open connections of each framing */
 
     struct berth_conn *conns;
     struct slots slots;

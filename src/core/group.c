@@ -217,17 +217,13 @@ void berth_group_leave(struct berth_group *group, struct berth_conn *conn)
 
 void group_conn_opened(struct berth_conn *conn)
 {
-    if (conn->speaker->framing != FRAMING_NONE) {
-        count_add(&conn->worker->speaking[conn->speaker->framing], 1);
-    }
+    count_add(&conn->worker->speaking[conn->speaker->framing], 1);
 }
 
 /* It begins to close: nothing more is for it. */
 void group_conn_over(struct berth_conn *conn)
 {
-    if (conn->speaker->framing != FRAMING_NONE) {
-        count_add(&conn->worker->speaking[conn->speaker->framing], (uint32_t)-1);
-    }
+    count_add(&conn->worker->speaking[conn->speaker->framing], (uint32_t)-1);
     while (conn->members != NULL) {
         member_end(conn->members);
     }

@@ -81,7 +81,9 @@ static uint32_t draft_receivers(struct draft *draft, const struct berth_server *
         for (uint32_t f = 0; f < framings; f++) {
             here |= speaks(speaking, f) ? UINT32_C(1) << f : 0;
         }
-        if (here != 0) {
+        /* Who speaks another gets nothing, and is counted there. */
+        bool others = group == NULL && speaks(speaking, FRAMING_NONE);
+        if (here != 0 || others) {
             draft->workers[i / WORD_BITS] |= UINT64_C(1) << i % WORD_BITS;
             draft->workers_count++;
             in_use |= here;

@@ -71,6 +71,11 @@ static void a_framing_beyond_the_sixteen_is_alone(void **state)
                      BERTH_OK);
     SCENE_UNTIL(scene.actors[member].got_bytes == 20);
     assert_int_equal(crowd_stats().group_unfit, 1);
+    sim_peer_reset(scene.world, scene.actors[member].end); /* with nobody left who gets it */
+    SCENE_UNTIL(berth_group_members(crowd_groups[0]) == 0);
+    assert_int_equal(berth_broadcast(scene.server, "sixteen bytes...", 16, BERTH_SLOW_PAUSE),
+                     BERTH_OK);
+    SCENE_UNTIL(crowd_stats().group_unfit == 2);
     scene_say(alone, "its own message.", 16);
     SCENE_UNTIL(scene.actors[alone].got_bytes == 16);
     assert_memory_equal(scene.actors[alone].got, "its own message.", 16);
