@@ -216,6 +216,12 @@ enum fail_mode allocations_mode(void)
     return the.mode;
 }
 
+void allocations_begin(void)
+{
+    memset(the.places, 0, sizeof the.places);
+    the.out = 0;
+}
+
 const char *allocations_what(void)
 {
     return the.what;

@@ -38,6 +38,10 @@ bool allocations_failed(void);
 bool allocations_fail(void);
 enum fail_mode allocations_mode(void);
 
+/* Forgets what was got before main: a compiler's own runtime, linked in with what it instruments,
+ * may keep something. */
+void allocations_begin(void);
+
 /* What failed first: "pool_take of 512 bytes". Static memory; empty before. */
 const char *allocations_what(void);
 

@@ -260,6 +260,7 @@ int run_main(int argc, char **argv, const char *noun, const struct scenario *sce
 {
     run.noun = noun;
     run.what = allocations_what();
+    allocations_begin();
     (void)signal(SIGABRT, aborted);
     read_options(argc, argv);
     const char *full = getenv("BERTH_FULL");
