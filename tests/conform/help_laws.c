@@ -71,6 +71,34 @@ static void law_02_completions_only_from_reap(void **state)
     rig_bytes_free(&got);
 }
 
+/* What is cancelled may be over already, and the cancel then finds the next one in its place. */
+static void law_03_a_cancel_that_is_late_hurts_no_other(void **state)
+{
+    (void)state;
+    enum { BLOCK = 7, TOTAL = ROUNDS * BLOCK };
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){0});
+    struct rig_bytes got = {0};
+    uint8_t *pattern = rig_pattern(TOTAL);
+    struct rig_pair pair = rig_pair(&rig, 0, 0);
+    uint32_t sent = 0;
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        uint32_t send = rig_send(&rig, pair.client, pattern + sent, BLOCK);
+        io_cancel(rig.ios[0], pair.client.sock, IO_SEND);
+        RIG_UNTIL(&rig, rig_op(&rig, send)->finals == 1);
+        int32_t result = rig_op(&rig, send)->result;
+        assert_true(result == -ECANCELED || result > 0);
+        sent += result > 0 ? (uint32_t)result : 0;
+    }
+    rig_collect(&rig, pair.server, &got, sent);
+    rig_transfer(&rig, pair.client, pair.server, pattern + sent, TOTAL - sent, &got);
+    rig_expect_pattern(&rig, &got, TOTAL);
+    rig_finish_pair(&rig, pair);
+    rig_close(&rig);
+    rig_bytes_free(&got);
+    free(pattern);
+}
+
 static void law_03_cancel_is_a_wish(void **state)
 {
     (void)state;
@@ -403,6 +431,7 @@ const struct CMUnitTest rig_tests_laws[] = {
     cmocka_unit_test(law_01_one_final_completion),
     cmocka_unit_test(law_02_completions_only_from_reap),
     cmocka_unit_test(law_03_cancel_is_a_wish),
+    cmocka_unit_test(law_03_a_cancel_that_is_late_hurts_no_other),
     cmocka_unit_test(law_04_one_receive_and_one_send_at_once),
     cmocka_unit_test(law_05_shut_down_join_close),
     cmocka_unit_test(law_06_any_send_may_be_short_and_0_is_the_end),

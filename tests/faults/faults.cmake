@@ -123,6 +123,12 @@ foreach(source IN LISTS FAULTS_PROGRAMS)
   berth_fault_forms(${source} "")
 endforeach()
 
+# F16 once more, with a submission queue that stays full.
+add_test(NAME faults.f16_refused COMMAND variant_refuse io_uring_enter=EBUSY/3
+  -- $<TARGET_FILE:faults_f16_full_queues> refused)
+set_tests_properties(faults.f16_refused PROPERTIES TIMEOUT 30 SKIP_RETURN_CODE 77 LABELS faults
+  ENVIRONMENT_MODIFICATION "BERTH_FULL=unset:")
+
 # What a test puts between a program and the C library (LD_PRELOAD): preload/<what>.c becomes
 # bin/preload/<what>.so
 file(GLOB FAULTS_PRELOADS CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/preload/*.c)
