@@ -245,10 +245,12 @@ static int run(const struct options *options, FILE *json, struct lines *lines)
     struct client *client = calloc(1, sizeof *client);
     struct results *results = aligned_alloc(TALLY_ALIGNMENT, sizeof *results);
     int status = EXIT_NOT_RIGHT;
+    if (results != NULL) {
+        memset(results, 0, sizeof *results); /* also where the other is missing: it is looked at */
+    }
     if (client == NULL || results == NULL) {
         fprintf(stderr, "berthload: there is no memory\n");
     } else {
-        memset(results, 0, sizeof *results);
         client->journal = journal;
         client->book = book.ledger != NULL ? &book : NULL;
         if (!client_make(client, options, &addresses, &error)) {
