@@ -96,15 +96,14 @@ static void resume(struct berth_conn *conn)
  * room again, those that waited for it. Each once. */
 void dispatch_resume_waiting(struct worker *worker)
 {
-    for (uint32_t left = worker->again.count; left > 0 && worker->again.count > 0; left--) {
+    for (uint32_t left = worker->again.count; left > 0; left--) {
         resume(LIST_ENTRY(list_take(&worker->again), struct berth_conn, held));
     }
     uint32_t left = worker->short_of.count;
     if (left == 0) {
         return;
     }
-    for (; left > 0 && worker->short_of.count > 0 && chain_can(&worker->pool, SLAB_SMALLEST);
-         left--) {
+    for (; left > 0 && chain_can(&worker->pool, SLAB_SMALLEST); left--) {
         struct berth_conn *conn = LIST_ENTRY(list_take(&worker->short_of), struct berth_conn, held);
         resume(conn);
         if ((conn->flags & CF_BLOCKED_SPACE) == 0) {

@@ -240,9 +240,6 @@ static void sent_give(struct slab_ref *ref)
 static int frame_of(const struct berth_framing *framing, const void *data, size_t size,
                     uint8_t *header, uint32_t *header_bytes, uint32_t *trailer_bytes)
 {
-    if (size > BERTH_MESSAGE_BYTES_LIMIT) {
-        return BERTH_E_TOO_LARGE;
-    }
     int result = berth_frame_message_check(framing, data, (uint32_t)size);
     if (result == BERTH_OK) {
         result = berth_frame_header(framing, (uint32_t)size, header);

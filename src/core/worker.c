@@ -437,7 +437,7 @@ bool worker_turn(struct worker *worker, bool wait)
     listening_look(worker);
     /* A callback may have forked: its child must not send what is the parent's to send. */
     BERTH_ASSERT(server_is_here(worker->server));
-    for (uint32_t left = worker->attend.count; left > 0 && worker->attend.count > 0; left--) {
+    for (uint32_t left = worker->attend.count; left > 0; left--) {
         close_step(LIST_ENTRY(list_take(&worker->attend), struct berth_conn, attend));
     }
     if (worker->starved.count > 0) {

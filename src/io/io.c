@@ -152,7 +152,7 @@ static uint8_t flag_of(enum io_op op)
     case IO_SEND:
         return SOCK_SEND;
     case IO_ACCEPT:
-        break;
+        BERTH_UNREACHABLE();
     }
     BERTH_UNREACHABLE();
 }
