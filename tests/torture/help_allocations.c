@@ -14,6 +14,7 @@
 #include "torture/help_allocations.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -451,10 +452,16 @@ WRAP(int, epoll_ctl, (int set, int what, int fd, struct epoll_event *event))
     return __real_epoll_ctl(set, what, fd, event);
 }
 
-/* The library opens files to read them; no mode is passed on. */
 WRAP(int, open, (const char *path, int flags, ...))
 {
-    return out_of_descriptors("open") ? -1 : got_descriptor(__real_open(path, flags), "open");
+    mode_t mode = 0;
+    if ((flags & O_CREAT) != 0) { /* not the library, but what a compiler links in */
+        va_list more;
+        va_start(more, flags);
+        mode = va_arg(more, mode_t);
+        va_end(more);
+    }
+    return out_of_descriptors("open") ? -1 : got_descriptor(__real_open(path, flags, mode), "open");
 }
 
 /* --------------------------------------------------------------------------------------- the ring

@@ -183,6 +183,9 @@ static void keep(struct berth_conn *conn, const struct berth_message *message,
 {
     struct rig_visit *visit = visit_of(conn);
     visit->keeps = true;
+    if (visit->owed_count > 0) {
+        visit->disorder = true; /* of one batch: its answer may go before those that are owed */
+    }
     int err = BERTH_OK;
     struct berth_kept *kept = berth_keep(conn, message, asked->size, &err);
     if (kept == NULL) {
