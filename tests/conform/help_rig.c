@@ -40,6 +40,7 @@ uint32_t rig_features_off;
 const struct io_backend *rig_inner;
 struct fault_plan rig_plan;
 uint64_t rig_seed;
+uint32_t rig_batch = RIG_BATCH_MAX;
 bool rig_in_child;
 
 bool rig_simulated(void)
@@ -99,7 +100,7 @@ static void set_defaults(struct rig_setup *setup)
     setup->socks_max = setup->socks_max == 0 ? 64 : setup->socks_max;
     setup->receive_bytes = setup->receive_bytes == 0 ? 4096 : setup->receive_bytes;
     setup->receive_count = setup->receive_count == 0 ? 8 : setup->receive_count;
-    setup->batch = setup->batch == 0 ? RIG_BATCH_MAX : setup->batch;
+    setup->batch = setup->batch == 0 ? rig_batch : setup->batch;
 }
 
 /* A block of receive buffers, aligned as the library's is. A large one is reserved as the library

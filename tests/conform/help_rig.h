@@ -104,8 +104,9 @@ extern const struct io_backend *rig_backend;
 extern uint32_t rig_features_off;          /* of uring: what its ios do without */
 extern const struct io_backend *rig_inner; /* NULL, or what the fault-injecting backend wraps */
 extern struct fault_plan rig_plan;         /* ... and what it is to do, in every test */
-extern uint64_t rig_seed; /* of the simulation; 0 is the kind world, others are swarms */
-extern bool rig_in_child; /* a death test's child: failing exits, and does not return to cmocka */
+extern uint64_t rig_seed;  /* of the simulation; 0 is the kind world, others are swarms */
+extern uint32_t rig_batch; /* of an io that does not say: the most completions of one reap */
+extern bool rig_in_child;  /* a death test's child: failing exits, and does not return to cmocka */
 bool rig_simulated(void);
 bool rig_opens(void); /* whether the backend works on this system at all */
 
@@ -119,6 +120,9 @@ uint32_t rig_bytes_count(uint32_t count);
 
 /* Runs all tests on a backend. Returns how many failed. */
 int rig_run(const struct io_backend *backend, uint64_t seed);
+
+/* The same twice: with reaps of many completions, and of one. */
+int rig_run_twice(const struct io_backend *backend);
 
 /* The same on the fault-injecting backend around one: in a kind plan, byte by byte, and in `seeds`
  * plans from seeds (in the simulation, with as many worlds). With an argument, only in that one.

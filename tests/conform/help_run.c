@@ -41,8 +41,17 @@ int rig_run(const struct io_backend *backend, uint64_t seed)
     (void)snprintf(name, sizeof name, "%s%s%s, seed %llu%s", io_backend_name(backend),
                    rig_inner != NULL ? " around " : "",
                    rig_inner != NULL ? io_backend_name(rig_inner) : "", (unsigned long long)seed,
-                   rig_byte_by_byte() ? ", byte by byte" : "");
+                   rig_byte_by_byte() ? ", byte by byte"
+                   : rig_batch == 1   ? ", one by one"
+                                      : "");
     return _cmocka_run_group_tests(name, all, count, NULL, NULL);
+}
+
+int rig_run_twice(const struct io_backend *backend)
+{
+    int failed = rig_run(backend, 0);
+    rig_batch = 1;
+    return failed + rig_run(backend, 0);
 }
 
 int rig_run_decorated(const struct io_backend *inner, uint64_t seeds, int count, char **arguments)

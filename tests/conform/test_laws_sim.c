@@ -12,8 +12,9 @@ int main(int count, char **arguments)
     if (count > 1) {
         return rig_run(&io_backend_sim, strtoull(arguments[1], NULL, 0));
     }
-    int failed = 0;
-    for (uint64_t seed = 0; seed <= SEEDS; seed++) {
+    int failed = rig_run_twice(&io_backend_sim);
+    rig_batch = RIG_BATCH_MAX;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         failed += rig_run(&io_backend_sim, seed);
     }
     return failed > 255 ? 255 : failed;

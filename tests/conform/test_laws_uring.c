@@ -7,5 +7,5 @@
 int main(void)
 {
     rig_backend = &io_backend_uring;
-    return rig_opens() ? rig_run(rig_backend, 0) : SKIPPED;
+    return rig_opens() ? rig_run_twice(rig_backend) : SKIPPED;
 }
