@@ -462,8 +462,8 @@ int sim_end_error(struct sim_end *end)
 
 void sim_end_shutdown(struct sim_world *world, uint32_t end, enum io_shutdown how)
 {
-    if ((world->ends[end].flags & END_CONNECTED) == 0) {
-        return;
+    if ((world->ends[end].flags & (END_CONNECTED | END_RESET)) != END_CONNECTED) {
+        return; /* what was reset has nothing more to say */
     }
     send_fin(world, end);
     if (how == IO_SHUTDOWN_BOTH) {

@@ -481,6 +481,19 @@ static void closed(struct berth_conn *conn, enum berth_reason reason)
 /* -------------------------------------------------------------------------- outgoing connections
  */
 
+/* Closes it when nothing that it said will be answered any more. */
+static void client_may_end(struct swarm *swarm, struct visit *visit, struct berth_conn *conn)
+{
+    uint32_t next = visit->messages;
+    while (next < visit->pushes && !content_replies(content_class(swarm, visit->life, next))) {
+        next++;
+    }
+    if (next == visit->pushes) {
+        berth_close(conn);
+        visit->closing = true;
+    }
+}
+
 static void client_opened(struct berth_conn *conn)
 {
     struct swarm *swarm = swarm_of(conn);
@@ -498,10 +511,7 @@ static void client_opened(struct berth_conn *conn)
         visit_expect(swarm, visit, "send of a client", result, BERTH_OK);
         visit->pushes++;
     }
-    if (visit->pushes == 0) {
-        berth_close(conn);
-        visit->closing = true;
-    }
+    client_may_end(swarm, visit, conn);
 }
 
 static void client_message(struct berth_conn *conn, const struct berth_message *message)
@@ -522,14 +532,7 @@ static void client_message(struct berth_conn *conn, const struct berth_message *
         }
         visit->messages++;
     }
-    uint32_t next = visit->messages;
-    while (next < visit->pushes && !content_replies(content_class(swarm, visit->life, next))) {
-        next++;
-    }
-    if (next == visit->pushes) {
-        berth_close(conn);
-        visit->closing = true;
-    }
+    client_may_end(swarm, visit, conn);
 }
 
 static void client_closed(struct berth_conn *conn, enum berth_reason reason)
