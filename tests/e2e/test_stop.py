@@ -126,7 +126,7 @@ def test_clients_that_wait_are_served_before_the_end(berthd):
 def test_what_came_while_it_slept_is_answered(berthd):
     """More than a few turns can read, and the stop ends a wait that had not looked yet."""
     messages = [b"message %d" % number for number in range(500)]
-    server = berthd()
+    server = berthd("--stop-timeout", 60_000)  # tests/variants reads and sends byte by byte
     clients = server.crowd(200)
     for client in clients:
         client.ask(HELLO)

@@ -24,7 +24,7 @@ foreach(part RANGE 1 ${SWARM_PARTS})
     COMMAND sim ${options} --from ${first} --seeds ${SWARM_SEEDS})
   set_tests_properties(swarm.seeds_${part} PROPERTIES TIMEOUT ${SWARM_SECONDS})
 endforeach()
-add_test(NAME swarm.seeds_full COMMAND sim --from 10001 --seeds 40000 --jobs 2)
+add_test(NAME swarm.seeds_full COMMAND sim --from 10001 --seeds 20000 --jobs 2)
 set_tests_properties(swarm.seeds_full PROPERTIES TIMEOUT 3600 LABELS full PROCESSORS 2)
 
 # The same seeds are the same runs whatever built them.
