@@ -284,6 +284,23 @@ static void step_actors(struct swarm *swarm)
     }
 }
 
+static uint32_t shorter(uint32_t a_ms, uint32_t b_ms)
+{
+    return b_ms == 0 || (a_ms != 0 && a_ms < b_ms) ? a_ms : b_ms;
+}
+
+/* In a hostile world some freezes are as long as the shortest deadline that looks at what comes. */
+static uint64_t freeze_ns(struct swarm *swarm)
+{
+    const struct berth_config *c = &swarm->config;
+    uint32_t most_ms = shorter(c->first_message_timeout_ms,
+                               shorter(c->message_timeout_ms, c->receive_idle_timeout_ms));
+    if (swarm->phase != PHASE_HOSTILE || most_ms == 0 || !dice_one_in(&swarm->dice, 3)) {
+        return 1 + dice_below(&swarm->dice, FREEZE_NS);
+    }
+    return dice_below(&swarm->dice, most_ms) * NS_PER_MS + 1 + dice_below(&swarm->dice, NS_PER_MS);
+}
+
 /* Lets time pass while no worker is stepped, as if the system ran others: what falls due meanwhile
  * then comes to a worker in one turn. They all wake: were one left frozen, the others' waits would
  * carry it past deadlines that its peers, who wait for it, cannot keep. */
@@ -291,8 +308,9 @@ static void doze(struct swarm *swarm)
 {
     struct io_completion none;
     bool frozen = dice_one_in(&swarm->dice, 10);
-    uint64_t most = frozen ? FREEZE_NS : 8 * alarm_most_ns(swarm);
-    uint64_t until_ns = sim_world_now(swarm->world) + 1 + dice_below(&swarm->dice, (uint32_t)most);
+    uint64_t span_ns = frozen ? freeze_ns(swarm)
+                              : 1 + dice_below(&swarm->dice, (uint32_t)(8 * alarm_most_ns(swarm)));
+    uint64_t until_ns = sim_world_now(swarm->world) + span_ns;
     sim_world_alarm(swarm->world, until_ns);
     for (uint32_t i = 0; i < DOZE_MAX && sim_world_now(swarm->world) < until_ns; i++) {
         (void)io_reap(swarm->clock, &none, 1, IO_FOREVER);
