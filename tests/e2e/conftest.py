@@ -80,7 +80,7 @@ def in_child(limits):
 
 
 def skip_unseen(options):
-    """Skips a test that MemorySanitizer cannot run (tests/memory.cmake)."""
+    """Skips a test that MemorySanitizer cannot run (tests/memory/memory.cmake)."""
     if MEMORY_SANITIZED and "--config" in options:
         pytest.skip("inih, which reads configurations, is not built with MemorySanitizer")
 

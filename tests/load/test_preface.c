@@ -214,8 +214,9 @@ static void each_failure_has_its_advice(void **state)
 static const char *ending(uint64_t sent, uint64_t right, uint64_t surplus, char *out)
 {
     static struct options options = {.connections = 3, .messages = 5};
-    struct results *results = calloc(1, sizeof *results);
+    struct results *results = aligned_alloc(TALLY_ALIGNMENT, sizeof *results);
     assert_non_null(results);
+    memset(results, 0, sizeof *results);
     results->options = &options;
     results->planned = 15;
     results->surplus_bytes = surplus;

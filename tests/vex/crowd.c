@@ -125,7 +125,8 @@ static struct timespec patience(const struct crowd *crowd, uint64_t now_ns, uint
 /* What happened on sockets; false if a signal says to end. */
 static bool take_events(struct crowd *crowd, uint64_t end_ns)
 {
-    struct epoll_event events[EVENTS_MAX];
+    /* Static: of what the kernel writes by this call MemorySanitizer knows nothing. */
+    static struct epoll_event events[EVENTS_MAX];
     struct timespec wait = patience(crowd, clock_ns(), end_ns);
     int count = epoll_pwait2(crowd->epoll, events, EVENTS_MAX, &wait, NULL);
     MUST(count >= 0 || errno == EINTR);

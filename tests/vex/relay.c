@@ -211,7 +211,8 @@ static struct timespec patience(const struct relay *relay, uint64_t end_ns)
 /* false if a signal says to end. */
 static bool take_events(struct relay *relay, uint64_t end_ns)
 {
-    struct epoll_event events[EVENTS_MAX];
+    /* Static: of what the kernel writes by this call MemorySanitizer knows nothing. */
+    static struct epoll_event events[EVENTS_MAX];
     struct timespec wait = patience(relay, end_ns);
     int count = epoll_pwait2(relay->epoll, events, EVENTS_MAX, &wait, NULL);
     MUST(count >= 0 || errno == EINTR);
