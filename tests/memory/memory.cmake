@@ -9,13 +9,15 @@
 # io_uring: the kernel writes completions and received bytes by itself. Tests that run on both
 # backends in one program (unit.server and others) are run: the rings lie in mapped memory, which
 # counts as written, so that nothing is seen there, and nothing is invented.
-set(UNSEEN_TESTS kernel.facts_ring kernel.facts_sockets conform.laws_uring conform.split_uring)
+set(UNSEEN_TESTS kernel.facts_ring kernel.facts_sockets conform.laws_uring conform.split_uring
+  conform.masks_uring)
 file(GLOB E2E_NOUNS ${CMAKE_CURRENT_LIST_DIR}/../e2e/test_*.py)
 list(TRANSFORM E2E_NOUNS REPLACE ".*/test_(.*)\\.py$" "e2e.\\1.uring")
 list(APPEND UNSEEN_TESTS ${E2E_NOUNS})
 
 # inih hands over pointers into a line that it read itself (conftest.py skips what needs --config).
-list(APPEND UNSEEN_TESTS load.keepsake corpus.keepsake corpus.config e2e.config)
+list(APPEND UNSEEN_TESTS load.keepsake corpus.keepsake corpus.config e2e.config
+  torture.programs.epoll torture.programs.uring)
 
 # cJSON gets memory that counts as written.
 foreach(target IN ITEMS berthload berthload_torture variant_berthload common_entry)
