@@ -118,6 +118,9 @@ static void cancel_of_accepts_loses_no_client(void **state)
             rig_once(&rig);
         }
         io_cancel_accepts(rig.ios[0]);
+        if (round % 2 == 0) {
+            io_cancel_accepts(rig.ios[0]); /* twice is still one end */
+        }
         RIG_UNTIL(&rig, rig_op(&rig, accepts[0])->finals + rig_op(&rig, accepts[1])->finals +
                                 rig_op(&rig, accepts[2])->finals ==
                             3);
@@ -284,6 +287,25 @@ static void a_connect_that_cannot_start_says_so_in_the_list(void **state)
     }
     if (i == sizeof listed / sizeof *listed) {
         rig_fail(&rig, "law 10: %d is no result of a connect's start", result);
+    }
+    rig_close(&rig);
+}
+
+/* A stream to many: the system says so before anything is on the wire. */
+static void a_connect_that_fails_at_once_ends_once(void **state)
+{
+    (void)state;
+    if (rig_simulated()) {
+        skip(); /* every address is good there */
+    }
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){0});
+    const struct berth_address to = {.family = BERTH_IPV4, .port = 1, .bytes = {224, 0, 0, 1}};
+    for (int round = 0; round < 3; round++) {
+        uint32_t op = rig_connect(&rig, 0, &to);
+        RIG_UNTIL(&rig, rig_op(&rig, op)->finals == 1);
+        assert_int_equal(rig_op(&rig, op)->result, -ENETUNREACH);
+        io_close(rig.ios[0], rig_op(&rig, op)->end.sock, false);
     }
     rig_close(&rig);
 }
@@ -569,6 +591,7 @@ const struct CMUnitTest rig_tests_connections[] = {
     cmocka_unit_test(a_connect_starts_from_the_local_address_given),
     cmocka_unit_test(connect_is_refused_where_nobody_listens),
     cmocka_unit_test(a_connect_that_cannot_start_says_so_in_the_list),
+    cmocka_unit_test(a_connect_that_fails_at_once_ends_once),
     cmocka_unit_test(cancel_of_a_connect_ends_it),
     cmocka_unit_test(places_are_used_again),
     cmocka_unit_test(a_full_table_is_enfile),
