@@ -23,6 +23,8 @@ import peer
 BIN = Path(os.environ.get("BERTH_BIN", Path(__file__).parents[2] / "build" / "bin"))
 BACKENDS = os.environ.get("BERTH_BACKENDS", "epoll,uring").split(",")
 SANITIZED = bool(os.environ.get("BERTH_SANITIZE"))
+THREAD_SANITIZED = os.environ.get("BERTH_SANITIZE") == "thread"
+SHADOW = 8 if THREAD_SANITIZED else 1  # what ThreadSanitizer keeps about a byte of memory, at most
 MEMORY_SANITIZED = os.environ.get("BERTH_SANITIZE") == "memory"
 NOTHING_RAN = 77  # what CTest lists as skipped
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import run
+from conftest import THREAD_SANITIZED, run
 from loglines import fields, of_mode, read_log, wait_until
 from peer import PATIENCE, QUIET
 
@@ -73,6 +73,7 @@ def switches(server):
     return total
 
 
+@pytest.mark.skipif(THREAD_SANITIZED, reason="a thread of ThreadSanitizer's wakes by itself")
 def test_a_server_that_is_watched_and_idle_sleeps(berthd, tmp_path):
     server = berthd("--watch", "flow", "--log", tmp_path / "log")
     client = server.connect()

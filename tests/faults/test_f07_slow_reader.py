@@ -4,7 +4,7 @@ below a limit in the program and in the system, and the client is closed for it.
 import re
 import time
 
-from conftest import LOOK, peer, scale
+from conftest import LOOK, SHADOW, peer, scale
 from hostile import honest_pings, run_vex, system_memory, vex_at
 from loglines import of_mode, read_log, wait_until
 
@@ -19,7 +19,7 @@ QUEUED_MAX = SEND_HIGH + RECEIVE // (MESSAGE + 4) * (MESSAGE + 8)
 SEND_MAX = SEND_HIGH + (8 << 20)
 
 # The pool gives out slabs of a power of two, and input that must wait is copied into one.
-RSS_MAX = READERS * 2 * (QUEUED_MAX + RECEIVE) + (16 << 20)
+RSS_MAX = SHADOW * (READERS * 2 * (QUEUED_MAX + RECEIVE) + (16 << 20))
 
 # The system doubles what it is told, and goes over it by one segment (64 KiB and its books).
 SYSTEM_MAX = READERS * 2 * (2 * SYSTEM + (66 << 10))

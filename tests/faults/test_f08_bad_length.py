@@ -4,13 +4,13 @@ reserved for what it declares; the good message is answered."""
 
 import pytest
 
-from conftest import peer
+from conftest import SHADOW, peer
 from hostile import run_vex
 from loglines import of_mode, read_log, wait_until
 
 MAX = 1000
 TICK_NS = 1e6
-GROWN_MAX = 4 << 20  # the log has rings, too
+GROWN_MAX = SHADOW * 4 << 20  # the log has rings, too
 GOOD = b"hello"
 
 LE = [MAX + 1, 2**31 - 1, 2**31, 2**32 - 1, 5 << 24, MAX << 16, int.from_bytes(b"GET ", "little")]

@@ -175,7 +175,9 @@ bool rig_group(uint32_t number, enum berth_slow slow)
     static const char *const names[RIG_GROUPS] = {"a", "b", "c"};
     struct berth_error error = {.text = ""};
     const struct berth_group_options options = {.name = names[number], .slow = slow};
-    int result = RIG_CALL(berth_group_create(rig.server, &options, &rig.groups[number], &error));
+    struct berth_group *group = NULL;
+    int result = RIG_CALL(berth_group_create(rig.server, &options, &group, &error));
+    atomic_store(&rig.groups[number], group);
     RIG_CHECK((berth_group_find(rig.server, names[number]) != NULL) == (result == BERTH_OK));
     return allowed("group", result, &error);
 }

@@ -146,8 +146,8 @@ struct rig {
     bool running;
     bool ended[RIG_WORKERS]; /* stepped workers */
     struct berth_address addresses[RIG_LISTENERS];
-    struct berth_address nowhere; /* nobody listens there */
-    struct berth_group *groups[RIG_GROUPS];
+    struct berth_address nowhere;                     /* nobody listens there */
+    _Atomic(struct berth_group *) groups[RIG_GROUPS]; /* made here, used by workers */
 
     struct rig_client clients[RIG_CLIENTS];
     uint32_t clients_count;
