@@ -60,11 +60,12 @@ static void consider(struct due *due, uint32_t timeout_ms, uint32_t age_ms,
     }
 }
 
-/* Whether it is us who keep the peer waiting for its turn to speak. A share of the turn that was
- * used up (CF_AGAIN) does not count: it is over with the next turn. */
+/* Whether it is us who keep the peer waiting for its turn to speak; a server that stops has read
+ * all that it is going to. A share of the turn that was used up (CF_AGAIN) does not count: it is
+ * over with the next turn. */
 static bool holds_back(const struct berth_conn *conn)
 {
-    return (conn->flags & CF_BLOCKED & ~CF_AGAIN) != 0 || link_is_in(&conn->parked);
+    return (conn->flags & (CF_STOP | (CF_BLOCKED & ~CF_AGAIN))) != 0 || link_is_in(&conn->parked);
 }
 
 /* Whether the peer has reason to be silent: it waits for an answer. */

@@ -334,6 +334,30 @@ static void who_waits_for_an_answer_may_be_silent(void **state)
 
 /* ------------------------------------------------------------------------------- no progress */
 
+/* Who is not read any more, as the server stops, cannot end the message that he has begun: what is
+ * still computed for him must reach him. */
+static void a_stop_reads_no_more_and_asks_for_nothing(void **state)
+{
+    (void)state;
+    set_up();
+    scene.config.message_timeout_ms = 500;
+    scene.config.receive_idle_timeout_ms = 700;
+    scene.config.stop_timeout_ms = 60000;
+    scene.protocol.on_message = keep;
+    scene_start(1, NULL);
+    uint32_t actor = scene_arrive(true);
+    scene_say_and_wait(actor, "askdbe", 6); /* a message, and the beginning of one */
+    SCENE_UNTIL(scene.messages == 1);
+    berth_server_stop(scene.server);
+    scene_pass_ms(5000);
+    assert_int_equal(scene.closes, 0);
+    assert_int_equal(berth_kept_reply(kept[0], "answ", 4), BERTH_OK);
+    SCENE_UNTIL(scene.actors[actor].got_bytes == 4);
+    assert_memory_equal(scene.actors[actor].got, "answ", 4);
+    (void)scene_wait_for_end(actor, BERTH_REASON_STOP);
+    scene_tear_down();
+}
+
 static void open_and_push(struct berth_conn *conn)
 {
     static const uint8_t much[200000];
@@ -525,6 +549,7 @@ int main(void)
         cmocka_unit_test(sending_does_not_stand_for_receiving),
         cmocka_unit_test(nothing_sent),
         cmocka_unit_test(who_waits_for_an_answer_may_be_silent),
+        cmocka_unit_test(a_stop_reads_no_more_and_asks_for_nothing),
         cmocka_unit_test(the_time_of_a_pause_does_not_count),
         cmocka_unit_test(who_does_not_read_is_reset),
         cmocka_unit_test(who_reads_slowly_is_not),

@@ -149,14 +149,13 @@ struct actor {
     uint32_t frame_at;
     uint64_t began_ns[SWARM_BEGAN];
     uint64_t connected_ns; /* when it asked for the connection */
-    uint64_t wrote_ns;     /* the last byte */
-    uint64_t wrote_before_ns;
-    uint32_t window;      /* messages said beyond those whose replies came */
-    uint32_t write_most;  /* bytes of one write */
-    uint32_t writes_most; /* of one act */
-    uint32_t lazy;        /* acts in one of so many turns */
-    uint32_t turns_at;    /* messages after which a hostile one does what it is named for */
-    uint64_t pace_ns;     /* slow: from byte to byte */
+    uint64_t heard_ns;     /* since when it may count as silent (swarm_actor.c) */
+    uint32_t window;       /* messages said beyond those whose replies came */
+    uint32_t write_most;   /* bytes of one write */
+    uint32_t writes_most;  /* of one act */
+    uint32_t lazy;         /* acts in one of so many turns */
+    uint32_t turns_at;     /* messages after which a hostile one does what it is named for */
+    uint64_t pace_ns;      /* slow: from byte to byte */
 
     /* what it hears */
     uint8_t *heard;

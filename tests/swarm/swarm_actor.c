@@ -208,12 +208,24 @@ static uint32_t wants_to_write(struct swarm *swarm, struct actor *actor)
     return actor->frame_bytes - actor->frame_at;
 }
 
+/* How long what was written may be on its way. */
+static uint64_t arrival_most_ns(const struct swarm *swarm)
+{
+    uint64_t worst = swarm->options.long_delay != 0 ? 50 * SIM_LONG : 50;
+    return swarm->options.delay_mean_ns * worst;
+}
+
+/* What is written counts if it surely arrives before what counted last is too old: a worker that
+ * was held up must have looked. What comes later may find that the deadline was missed. */
 static void note_write(const struct swarm *swarm, struct actor *actor)
 {
     uint64_t now_ns = sim_world_now(swarm->world);
-    if (now_ns > actor->wrote_ns) {
-        actor->wrote_before_ns = actor->wrote_ns;
-        actor->wrote_ns = now_ns;
+    uint64_t timeout_ns = swarm->config.receive_idle_timeout_ms * NS_PER_MS;
+    if (actor->visit != NULL && actor->visit->opened_ns > actor->heard_ns) {
+        actor->heard_ns = actor->visit->opened_ns; /* it waited to be accepted */
+    }
+    if (now_ns + arrival_most_ns(swarm) < actor->heard_ns + timeout_ns) {
+        actor->heard_ns = now_ns;
     }
 }
 
@@ -451,8 +463,7 @@ static void away(struct swarm *swarm, struct actor *actor)
     }
     actor->end = sim_peer_connect(swarm->world, &swarm->address);
     actor->connected_ns = now_ns;
-    actor->wrote_ns = now_ns;
-    actor->wrote_before_ns = now_ns;
+    actor->heard_ns = now_ns;
     actor->state = ACTOR_CONNECTING;
     swarm->progress++;
 }

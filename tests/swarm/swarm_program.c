@@ -330,26 +330,6 @@ static void on_drained(struct berth_conn *conn)
 /* ------------------------------------------------------------------------------------- it closes
  */
 
-/* How long what was written may be on its way. */
-static uint64_t arrival_most_ns(const struct swarm *swarm)
-{
-    uint64_t worst = swarm->options.long_delay != 0 ? 50 * SIM_LONG : 50;
-    return swarm->options.delay_mean_ns * worst;
-}
-
-/* What was written last counts if it had surely arrived before what was written before it was too
- * old: a worker that was held up must have looked. */
-static uint64_t silent_since(const struct swarm *swarm, const struct visit *visit,
-                             uint64_t timeout_ns)
-{
-    const struct actor *actor = visit->actor;
-    if (actor == NULL) {
-        return visit->opened_ns;
-    }
-    bool in_time = actor->wrote_ns + arrival_most_ns(swarm) < actor->wrote_before_ns + timeout_ns;
-    return in_time ? actor->wrote_ns : actor->wrote_before_ns;
-}
-
 /* A deadline must have passed, as far as the peer can tell: it knows when it began what was not
  * ended, and what it wrote arrived later than that. */
 static bool deadline_was_missed(const struct swarm *swarm, const struct visit *visit,
@@ -377,7 +357,10 @@ static bool deadline_was_missed(const struct swarm *swarm, const struct visit *v
         break;
     case BERTH_REASON_RECEIVE_IDLE:
         timeout_ms = config->receive_idle_timeout_ms;
-        since_ns = silent_since(swarm, visit, timeout_ms * NS_PER_MS);
+        since_ns = visit->opened_ns;
+        if (actor != NULL && actor->heard_ns > since_ns) {
+            since_ns = actor->heard_ns;
+        }
         break;
     case BERTH_REASON_SEND_IDLE:
         timeout_ms = config->send_idle_timeout_ms;
