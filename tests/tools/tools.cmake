@@ -69,7 +69,8 @@ set_tests_properties(tools.walkthrough_large PROPERTIES TIMEOUT 180 LABELS full 
 add_test(NAME tools.walkthrough
   COMMAND ${BERTH_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/walkthrough.py ${PROJECT_SOURCE_DIR}
     ${CMAKE_BINARY_DIR}/bin ${CMAKE_BINARY_DIR}/walkthrough)
-set_tests_properties(tools.walkthrough PROPERTIES TIMEOUT 180 RUN_SERIAL ON LABELS "serial;${LABEL_AGAIN}")
+set_tests_properties(tools.walkthrough PROPERTIES TIMEOUT 180 RUN_SERIAL ON
+  LABELS "serial;${LABEL_AGAIN}")
 add_test(NAME tools.faq
   COMMAND ${BERTH_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/faq.py ${PROJECT_SOURCE_DIR}
     ${CMAKE_BINARY_DIR}/bin)
