@@ -11,8 +11,8 @@
 
 #include "sim/help_late.h"
 
-#define SEEDS      200
-#define SEEDS_FULL 30 /* times as many with BERTH_FULL=1 */
+#define SEEDS      100
+#define SEEDS_FULL 60 /* times as many with BERTH_FULL=1 */
 
 static uint64_t seed_first = 1;
 static uint64_t seeds; /* 0: as above */
