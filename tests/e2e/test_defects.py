@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from conftest import SANITIZED, Berthd
+from conftest import SANITIZED, SHADOW, Berthd
 from loglines import wait_until
 from peer import FIRST_ID, PATIENCE, assert_quiet, readable, read_first_replies
 from seed_client import SeedClient
@@ -255,7 +255,7 @@ def test_defect_12_limits_for_each_client(berthd):
             sent += 65536
     client.sock.settimeout(PATIENCE)
     other.ask(HELLO)
-    assert server.resident_bytes() - before < (64 if SANITIZED else 32) << 20
+    assert server.resident_bytes() - before < (32 * (1 + SHADOW) if SANITIZED else 32) << 20
 
 
 def test_defect_12_a_list_of_sessions(berthd):

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import BIN, MEMORY_SANITIZED
+from conftest import BIN, MEMORY_SANITIZED, THREAD_SANITIZED
 from peer import Client, PATIENCE, assert_quiet
 from terminal import Terminal
 
@@ -221,8 +221,8 @@ def test_session_ids_begin_elsewhere(berthd):
 
 def test_kept_says_at_once_when_nothing_is_yet(berthd):
     """Also with room for so many that a look at all of it would take seconds."""
-    if MEMORY_SANITIZED:
-        pytest.skip("MemorySanitizer itself takes half a minute to look at all of it")
+    if MEMORY_SANITIZED or THREAD_SANITIZED:
+        pytest.skip("the sanitizer itself takes half a minute to look at all of it")
     server = berthd("--keep-data", 100_000_000, console=True)
     before = server.cpu_seconds()
     answer(server, "kept", "^no message has been kept so far$")
