@@ -259,7 +259,9 @@ uint32_t io_leases_free(const struct io *io);
 
 /* Hands everything started since the last turn to the system, and waits until something completes,
  * somebody wakes, or io_now reaches deadline_ns (0: does not wait). Fills at most max (>= 1)
- * completions and returns how many; 0 is normal at any time. Sets io_now. */
+ * completions and returns how many; 0 is normal at any time. Of two in a row that do not wait, one
+ * at least gives something if anything that a receive in flight waits for was there before them.
+ * Sets io_now. */
 uint32_t io_reap(struct io *io, struct io_completion *out, uint32_t max, uint64_t deadline_ns);
 
 /* Makes the current or the next io_reap return. Any thread; async-signal-safe. */

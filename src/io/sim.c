@@ -37,17 +37,24 @@ static struct sim_end *end_of(struct io *io, uint32_t sock)
     return &self(io)->world->ends[io->socks[sock].fd];
 }
 
-/* Puts an event into an io's own heap, due after a delay of its own. */
-static void post(struct sim_io *sim, enum sim_event_kind kind, uint32_t index, uint64_t value)
+/* Puts an event into an io's own heap. */
+static void post_after(struct sim_io *sim, enum sim_event_kind kind, uint32_t index, uint64_t value,
+                       uint64_t delay_ns)
 {
     struct sim_world *world = sim->world;
     bool at_end = kind != SIM_ACCEPT && kind != SIM_CANCEL_ACCEPT;
-    struct sim_event event = {.due_ns = world->now_ns + sim_delay(world),
+    struct sim_event event = {.due_ns = world->now_ns + delay_ns,
                               .value = value,
                               .index = index,
                               .generation = at_end ? world->ends[index].generation : 0,
                               .kind = kind};
     sim_post(world, &sim->heap, &event);
+}
+
+/* The same, due after a delay of its own. */
+static void post(struct sim_io *sim, enum sim_event_kind kind, uint32_t index, uint64_t value)
+{
+    post_after(sim, kind, index, value, sim_delay(sim->world));
 }
 
 /* --------------------------------------------------------------------------------------- errors */
@@ -497,11 +504,15 @@ static int start_connect(struct io *io, const struct berth_address *remote,
     return (int)sock;
 }
 
+/* Bytes that are there already come with the next reap or the one after, as from a system. */
 static void start_receive(struct io *io, uint32_t sock)
 {
     struct sim_end *end = end_of(io, sock);
     end->receive_serial = ++end->serial;
-    sim_end_changed(self(io)->world, (uint32_t)io->socks[sock].fd);
+    if (sim_end_readable(end) && (end->flags & END_RECEIVE_DUE) == 0) {
+        end->flags |= END_RECEIVE_DUE;
+        post_after(self(io), SIM_READABLE, (uint32_t)io->socks[sock].fd, 0, 1);
+    }
 }
 
 static void start_send(struct io *io, uint32_t sock, const struct io_span *spans, uint32_t count)

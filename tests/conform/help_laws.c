@@ -282,6 +282,24 @@ static void law_08_bytes_arrive_in_order(void **state)
     free(pattern);
 }
 
+/* Else nobody could know, by looking twice, that a peer has said nothing. */
+static void law_08_what_is_there_comes_at_once(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){0});
+    struct rig_bytes got = {0};
+    struct rig_pair pair = rig_pair(&rig, 0, 0);
+    uint32_t send = rig_send(&rig, pair.client, "here", 4);
+    RIG_UNTIL(&rig, rig_op(&rig, send)->finals == 1);
+    rig_quiet(&rig);
+    (void)rig_receive(&rig, pair.server, &got);
+    assert_true(rig_look(&rig) + rig_look(&rig) > 0);
+    rig_finish_pair(&rig, pair);
+    rig_close(&rig);
+    rig_bytes_free(&got);
+}
+
 /* Both are there before the receiver looks, on io_uring before the kernel's work for it has run. */
 static void law_08_a_reset_right_behind_bytes_is_told(void **state)
 {
@@ -437,6 +455,7 @@ const struct CMUnitTest rig_tests_laws[] = {
     cmocka_unit_test(law_06_any_send_may_be_short_and_0_is_the_end),
     cmocka_unit_test(law_07_a_lease_is_the_callers_until_returned),
     cmocka_unit_test(law_08_bytes_arrive_in_order),
+    cmocka_unit_test(law_08_what_is_there_comes_at_once),
     cmocka_unit_test(law_08_a_reset_right_behind_bytes_is_told),
     cmocka_unit_test(law_09_a_last_receive_may_have_bytes),
     cmocka_unit_test(law_10_errors_are_listed),

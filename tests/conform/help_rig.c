@@ -504,6 +504,15 @@ void rig_once(struct rig *rig)
     (void)rig_turn(rig);
 }
 
+uint32_t rig_look(struct rig *rig)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < rig->setup.ios; i++) {
+        count += reap_once(rig, i, 0);
+    }
+    return count;
+}
+
 /* Whether nothing more will happen by itself, after so many turns that brought nothing. */
 static bool is_quiet(const struct rig *rig, uint64_t since_ns, uint32_t empty)
 {

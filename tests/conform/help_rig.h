@@ -158,6 +158,7 @@ void rig_return_held(struct rig *rig);
 /* One reap of each io, with its completions noted. Returns how many there were. */
 uint32_t rig_turn(struct rig *rig); /* part of a wait that has begun */
 void rig_once(struct rig *rig);     /* one turn for itself */
+uint32_t rig_look(struct rig *rig); /* one that does not wait */
 void rig_wait_begin(struct rig *rig, const char *condition);
 /* Lets turns pass until nothing more happens by itself. */
 void rig_quiet(struct rig *rig);
