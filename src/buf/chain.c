@@ -145,11 +145,12 @@ void chain_sent(struct chain *chain, struct pool *pool, uint32_t bytes)
     BERTH_ASSERT(bytes == 0);
 }
 
-void chain_trim(struct chain *chain, struct pool *pool)
+/* Takes the slab at the end out, if nothing is queued in it. */
+static struct slab *take_unused(struct chain *chain)
 {
     struct slab *last = chain->last;
     if (last == NULL || last->used > 0) {
-        return;
+        return NULL;
     }
     struct slab *before = NULL;
     for (struct slab *slab = chain->first; slab != last; slab = slab->next) {
@@ -161,7 +162,25 @@ void chain_trim(struct chain *chain, struct pool *pool)
         before->next = NULL;
     }
     chain->last = before;
-    slab_give(chain, pool, last);
+    return last;
+}
+
+void chain_pass(struct chain *from, struct chain *to)
+{
+    struct slab *slab = take_unused(from);
+    if (slab != NULL) {
+        from->held -= slab->size + (uint32_t)SLAB_HEAD;
+        to->held += slab->size + (uint32_t)SLAB_HEAD;
+        append(to, slab);
+    }
+}
+
+void chain_trim(struct chain *chain, struct pool *pool)
+{
+    struct slab *slab = take_unused(chain);
+    if (slab != NULL) {
+        slab_give(chain, pool, slab);
+    }
 }
 
 void chain_clear(struct chain *chain, struct pool *pool)

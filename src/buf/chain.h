@@ -92,6 +92,9 @@ uint32_t chain_spans(const struct chain *chain, struct chain_span *spans, uint32
 /* The first `bytes` (at most chain->bytes) are gone; slabs that are empty go back to the pool. */
 void chain_sent(struct chain *chain, struct pool *pool, uint32_t bytes);
 
+/* Passes what was reserved at the end of `from` and not used on to the end of `to`. */
+void chain_pass(struct chain *from, struct chain *to);
+
 /* Gives back a slab at the end in which nothing is queued. */
 void chain_trim(struct chain *chain, struct pool *pool);
 

@@ -220,7 +220,6 @@ static bool cut_and_deliver(struct berth_conn *conn, const uint8_t *bytes, size_
 {
     struct worker *worker = conn->worker;
     uint32_t room = keep_room(conn);
-    struct chain *chain = keep_reply_chain(conn);
     cut(conn, bytes, count, room < BATCH_MESSAGES ? room : BATCH_MESSAGES, batch);
     if (batch->messages > 1 && !reserve(conn, batch)) {
         cut(conn, bytes, count, 1, batch);
@@ -232,7 +231,7 @@ static bool cut_and_deliver(struct berth_conn *conn, const uint8_t *bytes, size_
     conn->scanned = batch->scanned;
     if (batch->messages > 0) {
         deliver(conn, bytes, batch);
-        chain_trim(chain, &worker->pool);
+        chain_trim(worker->batch_chain, &worker->pool); /* a kept message may have taken it along */
     }
     return true;
 }

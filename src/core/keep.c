@@ -208,6 +208,34 @@ static struct kept *take(struct berth_conn *conn, size_t bytes)
     return kept;
 }
 
+static void give(struct kept *kept)
+{
+    struct worker *worker = kept->worker;
+    worker->kept_bytes -= kept->piece_bytes;
+    pool_give(&worker->pool, kept);
+}
+
+/* Replies to the rest of the batch will wait behind this message: the room that dispatch reserved
+ * for them goes with it, or other room, if some of that is used. */
+static bool reserve_behind(struct berth_conn *conn, struct kept *kept, size_t index)
+{
+    struct worker *worker = conn->worker;
+    const struct berth_message *batch = worker->batch;
+    size_t rest = worker->batch_count - 1 - index;
+    if (rest == 0) {
+        chain_trim(worker->batch_chain, &worker->pool);
+        return true;
+    }
+    const struct berth_message *last = &batch[worker->batch_count - 1];
+    size_t bytes = (size_t)(last->data + last->size - (batch[index].data + batch[index].size));
+    chain_pass(worker->batch_chain, &kept->behind);
+    if (chain_reserve(&kept->behind, &worker->pool, (uint32_t)(bytes + rest * REPLY_EXTRA)) == 0) {
+        return true;
+    }
+    chain_pass(&kept->behind, worker->batch_chain);
+    return false;
+}
+
 struct berth_kept *berth_keep(struct berth_conn *conn, const struct berth_message *message,
                               size_t reply_bytes, int *err)
 {
@@ -226,7 +254,12 @@ struct berth_kept *berth_keep(struct berth_conn *conn, const struct berth_messag
         sizeof(struct kept) + bytes + reply_bytes > KEPT_SHARE(worker->pool.bytes)) {
         return refuse(err, BERTH_E_TOO_LARGE);
     }
+    bool ended = index < worker->batch_next; /* answered already, and only looked at later */
     struct kept *kept = take(conn, bytes + reply_bytes);
+    if (kept != NULL && !ended && !reserve_behind(conn, kept, index)) {
+        give(kept);
+        kept = NULL;
+    }
     if (kept == NULL) {
         conn->flags |= CF_EXCEEDED;
         dispatch_block_for_space(conn);
@@ -243,7 +276,7 @@ struct berth_kept *berth_keep(struct berth_conn *conn, const struct berth_messag
         .reply = reply,
         .reply_bytes = (uint32_t)reply_bytes,
     };
-    if (index >= worker->batch_next) { /* else it is answered already, and only looked at later */
+    if (!ended) {
         worker->batch_next = (uint32_t)index + 1;
         window_push(conn, kept);
         worker->batch_chain = &kept->behind;
@@ -300,13 +333,6 @@ void berth_kept_release(struct berth_kept *kept)
 }
 
 /* --------------------------------------------------------------------------- back on the worker */
-
-static void give(struct kept *kept)
-{
-    struct worker *worker = kept->worker;
-    worker->kept_bytes -= kept->piece_bytes;
-    pool_give(&worker->pool, kept);
-}
 
 static void reply_sent(struct slab_ref *ref)
 {

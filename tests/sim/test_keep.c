@@ -125,6 +125,70 @@ static void early_replies_close_nobody(void **state)
     scene_tear_down();
 }
 
+/* A message's room for its reply is there when the batch is handed over, also behind one that is
+ * kept. The messages say what to do: reply, keep, take the whole pool away, fail to keep. */
+static void *hoard[1 << 11];
+static uint32_t hoard_count;
+
+static void take_the_pool(void)
+{
+    size_t got;
+    while ((hoard[hoard_count] = pool_take(&scene.worker->pool, POOL_PIECE, &got)) != NULL) {
+        hoard_count++;
+        assert_true(hoard_count < sizeof hoard / sizeof hoard[0]);
+    }
+}
+
+static void give_the_pool(void)
+{
+    while (hoard_count > 0) {
+        pool_give(&scene.worker->pool, hoard[--hoard_count]);
+    }
+}
+
+static void act_on_each(struct berth_conn *conn, const struct berth_message *message)
+{
+    uint32_t before = not_kept;
+    switch (message->data[0]) {
+    case 'h':
+        take_the_pool();
+        scene.messages++;
+        break;
+    case 'n':
+        keep_with_room(conn, message);
+        assert_int_equal(not_kept, before + 1);
+        break;
+    default:
+        keep_with_room(conn, message);
+        assert_int_equal(not_kept, before);
+    }
+}
+
+static void replies_behind_a_kept_message_have_their_room(void **state)
+{
+    (void)state;
+    const char *const scripts[] = {"xh!!", "!xh!!", "xxh!", "x!xh!", "!hn!", "xhn!", "!xxhn!!"};
+    for (uint32_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
+        begin(100);
+        scene.protocol.on_message = act_on_each;
+        scene_start(1 + i, NULL);
+        uint32_t actor = scene_arrive(true);
+        uint32_t count = (uint32_t)strlen(scripts[i]), replies = 0;
+        uint8_t bytes[5 * 16];
+        for (uint32_t k = 0; k < count; k++) {
+            memcpy(bytes + 5 * k, (const uint8_t[]){1, 0, 0, 0, (uint8_t)scripts[i][k]}, 5);
+            replies += scripts[i][k] == '!' ? 1 : 0;
+        }
+        scene_say_and_wait(actor, bytes, 5 * count);
+        SCENE_UNTIL(scene.messages == count);
+        give_the_pool();
+        release_all();
+        SCENE_UNTIL(scene.actors[actor].got_bytes == 5 * replies);
+        assert_int_equal(scene.worker->pool.chains, 0); /* what was not used went back */
+        scene_tear_down();
+    }
+}
+
 static berth_handle first_open;
 
 static void remember(struct berth_conn *conn)
@@ -238,6 +302,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slow_program_closes_nobody),
         cmocka_unit_test(early_replies_close_nobody),
+        cmocka_unit_test(replies_behind_a_kept_message_have_their_room),
         cmocka_unit_test(a_send_passes_a_full_window),
         cmocka_unit_test(a_pause_holds_in_the_middle_of_a_batch),
         cmocka_unit_test(a_stop_is_not_paused),
