@@ -2,7 +2,7 @@
 go, and writes a row for docs/FAULTS.md.
 
 A suite is a name, the environment that its tests run in, and the command in front of them, if any.
-Files are run two at a time, but those that are measured in time, or are large, alone and last. Each
+Files are run some at a time, but those that are measured in time, or are large, alone and last. Each
 is a pytest process of its own, so a file is also what is repeated when it fails: the command is
 printed.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 
 E2E = Path(__file__).resolve().parents[1] / "e2e"
 ALONE = {"descriptors", "slow_reader", "thousands", "seed"}  # as in e2e.cmake
-JOBS = 2
+JOBS = (os.cpu_count() or 1) + 1  # a test waits half of its time
 FILE_SECONDS = 240
 PATIENCE = 20  # of the tests, for one event
 START_SECONDS = 10
