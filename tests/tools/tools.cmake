@@ -75,3 +75,11 @@ add_test(NAME tools.faq
   COMMAND ${BERTH_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/faq.py ${PROJECT_SOURCE_DIR}
     ${CMAKE_BINARY_DIR}/bin)
 set_tests_properties(tools.faq PROPERTIES TIMEOUT ${TEST_SECONDS})
+
+# The servers that Berth is measured against, as far as they are built. They are not for sanitizers.
+if(NOT BERTH_SANITIZE)
+  add_test(NAME tools.peers
+    COMMAND ${BERTH_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/peers.py ${PROJECT_SOURCE_DIR}
+      ${CMAKE_BINARY_DIR}/bin)
+  set_tests_properties(tools.peers PROPERTIES TIMEOUT 60)
+endif()
