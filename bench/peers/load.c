@@ -1,9 +1,12 @@
 /* A load generator for the seed's protocol, written as tightly as raw epoll allows, so that it is
- * the server that is measured. One thread, closed loop: every connection keeps `pipeline` messages
- * on their way.
+ * the server that is measured. One thread. Closed loop: every connection keeps `pipeline` messages
+ * on their way. Open loop, with --rate: every connection is due for `pipeline` messages at once at
+ * fixed times, all together `rate` a second; a latency counts from when the message was due, also
+ * where it had to wait for the replies to those before it. The open loop spins: waking up would be
+ * late.
  *
  *   peer_load --port N [--connections 50] [--pipeline 1] [--size 25] [--warmup 0.3] [--seconds 1]
- *             [--watch PID]
+ *             [--rate MESSAGES] [--watch PID]
  *
  * At the edges of the window it counts the messages answered so far and, in the same moment, reads
  * what the process PID has cost: both ends of the window fit each other within microseconds.
@@ -57,6 +60,7 @@ struct conn {
     uint32_t unsent_to;
     uint32_t batch_first; /* a ring of at most `pipeline` batches */
     uint32_t batch_count;
+    uint64_t bursts; /* open loop: that were sent */
     uint8_t *part;
     uint8_t *unsent;
     struct batch *batches;
@@ -79,7 +83,7 @@ struct sample {
 
 static struct {
     uint32_t port, connections, pipeline, size;
-    double warmup, seconds;
+    double warmup, seconds, rate;
     long watch;
 } option = {.connections = 50, .pipeline = 1, .size = 25, .warmup = 0.3, .seconds = 1.0};
 
@@ -88,6 +92,8 @@ static struct conn conns[CONNS_MAX];
 static uint8_t *requests; /* `pipeline` of them; only their numbers change */
 static uint64_t latency[BUCKETS];
 static bool measuring, draining;
+static uint64_t schedule_start_ns, schedule_next; /* open loop: bursts, by number */
+static double schedule_step_ns;
 static uint64_t answered_all, ids_sum, errors;
 static char first_error[128];
 
@@ -272,6 +278,29 @@ static void send_messages(struct conn *conn, uint32_t count, uint64_t now)
     send_rest(conn);
 }
 
+/* When a burst is due: they are the connections' in turn. */
+static uint64_t due_ns(uint64_t burst)
+{
+    return schedule_start_ns + (uint64_t)((double)burst * schedule_step_ns);
+}
+
+/* Open loop: sends the connection's next burst if it is due and the last one was answered. */
+static void send_if_due(struct conn *conn, uint64_t now)
+{
+    uint64_t due = due_ns(conn->bursts * option.connections + (uint64_t)(conn - conns));
+    if (due <= now && conn->sent == conn->answered) {
+        conn->bursts++;
+        send_messages(conn, option.pipeline, due);
+    }
+}
+
+static void send_all_due(uint64_t now)
+{
+    for (; due_ns(schedule_next) <= now; schedule_next++) {
+        send_if_due(&conns[schedule_next % option.connections], now);
+    }
+}
+
 /* Takes `count` replies off the batches that they belong to. */
 static void note_latency(struct conn *conn, uint32_t count, uint64_t now)
 {
@@ -362,7 +391,9 @@ static void serve(struct conn *conn)
         if (replies > 0) {
             answered_all += replies;
             note_latency(conn, replies, now);
-            if (!draining) {
+            if (!draining && option.rate > 0) {
+                send_if_due(conn, now);
+            } else if (!draining) {
                 send_messages(conn, replies, now);
             }
         }
@@ -372,7 +403,11 @@ static void serve(struct conn *conn)
 static void turn(int epoll)
 {
     struct epoll_event events[EVENTS_MAX];
-    int count = epoll_wait(epoll, events, EVENTS_MAX, 20);
+    bool open_loop = option.rate > 0 && !draining;
+    if (open_loop) {
+        send_all_due(clock_ns(CLOCK_MONOTONIC));
+    }
+    int count = epoll_wait(epoll, events, EVENTS_MAX, open_loop ? 0 : 20);
     for (int i = 0; i < count; i++) {
         serve(events[i].data.ptr);
     }
@@ -422,7 +457,9 @@ static void connect_one(struct conn *conn, int epoll)
     }
     conn->part = need(malloc(REPLY_HEADER + option.size));
     conn->batches = need(calloc(option.pipeline + 1u, sizeof *conn->batches));
-    send_messages(conn, option.pipeline, clock_ns(CLOCK_MONOTONIC));
+    if (option.rate == 0) {
+        send_messages(conn, option.pipeline, clock_ns(CLOCK_MONOTONIC));
+    }
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, conn->fd, &event)) {
         fail("epoll_ctl");
     }
@@ -445,17 +482,22 @@ static void print_result(const struct sample *from, const struct sample *to)
     print_number("server_waited_ns", from->server.waited_ns, to->server.waited_ns);
     print_number("server_switches", from->server.switches, to->server.switches);
     print_number("errors", 0, errors);
-    printf("\"p50_us\": %.1f, \"p99_us\": %.1f, \"first_error\": \"%s\"}\n", percentile_us(0.50),
-           percentile_us(0.99), first_error);
+    printf("\"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"first_error\": \"%s\"}\n",
+           percentile_us(0.50), percentile_us(0.99), percentile_us(0.999), first_error);
 }
 
 static void read_options(int argc, char **argv)
 {
     static const struct option names[] = {
-        {"port", required_argument, NULL, 'p'},     {"connections", required_argument, NULL, 'c'},
-        {"pipeline", required_argument, NULL, 'd'}, {"size", required_argument, NULL, 's'},
-        {"warmup", required_argument, NULL, 'w'},   {"seconds", required_argument, NULL, 't'},
-        {"watch", required_argument, NULL, 'P'},    {0},
+        {"port", required_argument, NULL, 'p'},
+        {"connections", required_argument, NULL, 'c'},
+        {"pipeline", required_argument, NULL, 'd'},
+        {"size", required_argument, NULL, 's'},
+        {"warmup", required_argument, NULL, 'w'},
+        {"seconds", required_argument, NULL, 't'},
+        {"rate", required_argument, NULL, 'r'},
+        {"watch", required_argument, NULL, 'P'},
+        {0},
     };
     for (int letter; (letter = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         const char *text = optarg ? optarg : "";
@@ -479,6 +521,9 @@ static void read_options(int argc, char **argv)
         case 't':
             option.seconds = strtod(text, NULL);
             break;
+        case 'r':
+            option.rate = strtod(text, NULL);
+            break;
         case 'P':
             option.watch = strtol(text, NULL, 10);
             break;
@@ -488,7 +533,7 @@ static void read_options(int argc, char **argv)
     }
     if (option.port < 1 || option.port > 65535 || option.connections < 1 ||
         option.connections > CONNS_MAX || option.pipeline < 1 || option.pipeline > 65536 ||
-        option.size > (64u << 20) / option.pipeline) {
+        option.size > (64u << 20) / option.pipeline || !(option.rate >= 0)) {
         fprintf(stderr, "peer_load: --port is needed, and sizes that fit into memory\n");
         exit(2);
     }
@@ -509,6 +554,8 @@ int main(int argc, char **argv)
     for (uint32_t i = 0; i < option.connections; i++) {
         connect_one(&conns[i], epoll);
     }
+    schedule_start_ns = clock_ns(CLOCK_MONOTONIC);
+    schedule_step_ns = option.rate > 0 ? 1e9 * option.pipeline / option.rate : 0;
     run_for(epoll, option.warmup);
     struct sample from = take_sample();
     measuring = true;
