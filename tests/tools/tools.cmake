@@ -76,6 +76,11 @@ add_test(NAME tools.faq
     ${CMAKE_BINARY_DIR}/bin)
 set_tests_properties(tools.faq PROPERTIES TIMEOUT ${TEST_SECONDS})
 
+# ./dev bench without a benchmark: its order, its interval, its page.
+add_test(NAME tools.bench_page
+  COMMAND ${BERTH_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/bench_page.py ${PROJECT_SOURCE_DIR})
+set_tests_properties(tools.bench_page PROPERTIES TIMEOUT ${TEST_SECONDS} LABELS "${LABEL_AGAIN}")
+
 # The servers that Berth is measured against, as far as they are built. They are not for sanitizers.
 if(NOT BERTH_SANITIZE)
   add_test(NAME tools.peers
