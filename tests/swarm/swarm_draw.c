@@ -13,6 +13,7 @@
 #define MESSAGE_LARGE   65000 /* a dozen of them in parts fill a tight pool's share */
 #define RECEIVE_LARGE   500
 #define PIPE_LARGE      2048
+#define SEND_LARGE      16    /* byte by byte it takes millions of turns */
 #define POST_BYTES      65536 /* the least */
 
 /* A deadline must leave honest peers time: so many mean delays at the least. */
@@ -164,8 +165,10 @@ static void draw_protocol(struct swarm *swarm)
     if (swarm->protocol.framing.message_bytes_max == MESSAGE_LARGE) { /* not byte by byte */
         uint32_t *bytes = &swarm->config.receive_bytes;
         uint32_t *pipe = &swarm->options.pipe_bytes;
+        uint32_t *sends = &swarm->config.send_bytes;
         *bytes = *bytes < RECEIVE_LARGE ? RECEIVE_LARGE : *bytes;
         *pipe = *pipe < PIPE_LARGE ? PIPE_LARGE : *pipe;
+        *sends = *sends < SEND_LARGE ? SEND_LARGE : *sends;
     }
 }
 
