@@ -296,6 +296,9 @@ static void send_if_due(struct conn *conn, uint64_t now)
 
 static void send_all_due(uint64_t now)
 {
+    if (option.connections == 0) {
+        abort(); /* refused where the options are read */
+    }
     for (; due_ns(schedule_next) <= now; schedule_next++) {
         send_if_due(&conns[schedule_next % option.connections], now);
     }

@@ -47,8 +47,7 @@ struct fault_error {
     uint64_t burst_ns;
 };
 
-/* All zero injects nothing. A rate of FAULT_RATE_ONE for `spurious`, or a receive error on every
- * first piece, leaves no way forward. */
+/* All zero injects nothing. A receive error on every first piece leaves no way forward. */
 struct fault_plan {
     uint32_t receive_most; /* the most bytes of a receive completion; 0: no limit */
     uint32_t send_most;    /* the most bytes that a send takes; 0: no limit */
@@ -57,7 +56,7 @@ struct fault_plan {
     uint32_t drop_more;    /* a receive with bytes ends its operation (law 9) */
     uint32_t cancel_late;  /* a cancel is passed on some turns later, so that the natural result can
                             * come first; bytes that are there are given instead of -ECANCELED */
-    uint32_t spurious;     /* a reap does not wait, and gives nothing out */
+    uint32_t spurious;     /* a reap does not wait, and gives nothing out; not twice in a row */
     uint32_t errors_count;
     struct fault_error errors[FAULT_ERRORS_MAX];
 };

@@ -504,14 +504,14 @@ static int start_connect(struct io *io, const struct berth_address *remote,
     return (int)sock;
 }
 
-/* Bytes that are there already come with the next reap or the one after, as from a system. */
+/* Bytes that are there already come with the next reap, as from a system. */
 static void start_receive(struct io *io, uint32_t sock)
 {
     struct sim_end *end = end_of(io, sock);
     end->receive_serial = ++end->serial;
     if (sim_end_readable(end) && (end->flags & END_RECEIVE_DUE) == 0) {
         end->flags |= END_RECEIVE_DUE;
-        post_after(self(io), SIM_READABLE, (uint32_t)io->socks[sock].fd, 0, 1);
+        post_after(self(io), SIM_READABLE, (uint32_t)io->socks[sock].fd, 0, 0);
     }
 }
 
@@ -661,7 +661,9 @@ static void reap(struct io *io, uint64_t deadline_ns)
     sim->waits = false;
     sim->overflown = false;
     sim->deadline_ns = wait_limit(io, world->now_ns, deadline_ns);
-    if (!sim_chance(world, world->options.spurious)) {
+    /* Not twice in a row: who looks twice has seen what there is (io.h). */
+    sim->spurious = sim_chance(world, world->options.spurious) && !sim->spurious;
+    if (!sim->spurious) {
         act_on_due(sim);
         if (io->out_count == 0 && !sim->woken && sim->deadline_ns > world->now_ns) {
             wait_for_more(sim);

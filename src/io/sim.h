@@ -65,7 +65,7 @@
 #define SIM_GIVE_UP_NS UINT64_C(924600000000)
 
 /* The world's faults. All zero is a kind world: delays of the default mean and nothing else. A
- * rate of SIM_RATE_ONE for `no_buffer`, `accept_error` or `spurious` leaves no way forward. */
+ * rate of SIM_RATE_ONE for `no_buffer` or `accept_error` leaves no way forward. */
 struct sim_options {
     uint64_t start_ns;      /* the clock's first moment; 0: a second */
     uint64_t delay_mean_ns; /* of each step of each operation; exponential, at least 1 ns */
@@ -80,7 +80,7 @@ struct sim_options {
     uint32_t accept_error; /* an accept that could succeed ends with a listed error */
     uint32_t reset;        /* bytes arrive, and with them the end of the connection for both ends */
     uint32_t half_close;   /* a peer's write is its last: a FIN follows (actors only) */
-    uint32_t spurious;     /* a reap returns at once with nothing */
+    uint32_t spurious;     /* a reap returns at once with nothing; not twice in a row */
 
     /* What a system in trouble does. Network errors break the connection for both ends. */
     uint32_t

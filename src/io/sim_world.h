@@ -118,6 +118,7 @@ struct sim_io {
     uint16_t *leases_free; /* a stack, from which any place is taken */
     uint32_t leases_count;
     bool overflown; /* this reap found more than options.queue_entries */
+    bool spurious;  /* this reap, or the last one, gave nothing for no reason */
 };
 
 struct sim_world {
