@@ -14,10 +14,8 @@ set(E2E_SECONDS_thousands 60)
 set(E2E_SECONDS_defects 20) # many small ones, each with its server
 set(E2E_SECONDS_seed 20)
 set(E2E_SECONDS_full 600)
-set(E2E_SECONDS_log_lost 15) # a reader that does not read is waited for
 set(E2E_SECONDS_ledger 60) # many small ones, each with its server
 set(E2E_SECONDS_ledger_cuts 60)
-set(E2E_SECONDS_server_console 60) # likewise
 
 function(berth_e2e_test name source backends)
   get_filename_component(noun ${source} NAME_WE)
