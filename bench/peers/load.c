@@ -32,9 +32,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "frames.h"
+
 enum {
-    HEADER = 4,
-    REPLY_HEADER = 8,
     RECEIVE_MAX = 256 << 10,
     EVENTS_MAX = 512,
     CONNS_MAX = 60000,

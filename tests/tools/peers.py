@@ -5,9 +5,8 @@ of a SIGTERM as bench/run expects it. And their sources are short.
     peers.py SOURCE BIN
 """
 
-import re
+import os
 import select
-import signal
 import socket
 import struct
 import subprocess
@@ -15,7 +14,10 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+sys.dont_write_bytecode = True
 SOURCE, BIN = (Path(word).resolve() for word in sys.argv[1:3])
+sys.path.insert(0, str(SOURCE / "bench"))
+import measure  # noqa: E402
 
 LINES = 200  # every source is shorter, but for the load generator's
 CELLS = ((50, 25, 16), (50, 65536, 4), (4, 1 << 20, 1), (300, 25, 4))  # connections, size, pipeline
@@ -30,19 +32,13 @@ BUFFERS = 128 << 20  # more than the kernel holds for both ends of a connection
 @contextmanager
 def serving(program):
     """The port of a fresh server, which must end by SIGTERM and by nothing before."""
-    server = subprocess.Popen([program], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    server = measure.Server([program], min(os.sched_getaffinity(0)))
     try:
-        line = server.stdout.readline()
-        match = re.fullmatch(r"listening on 127\.0\.0\.1:(\d+)\n", line)
-        assert match, f"it says {line!r}"
-        yield int(match[1])
-        assert server.poll() is None, f"it ended with status {server.returncode}"
-        server.send_signal(signal.SIGTERM)
-        status = server.wait(SECONDS)
-        assert status == -signal.SIGTERM, f"status {status} after SIGTERM"
+        yield server.port
+        server.stop(ends_itself=False)
     finally:
-        server.kill()
-        server.communicate()
+        server.process.kill()
+        server.process.communicate()
 
 
 def connect(port):
@@ -164,7 +160,7 @@ def main():
             play_pieces(program)
             play_slow_reader(program)
             play_refused(program)
-        except (AssertionError, OSError, subprocess.TimeoutExpired) as what:
+        except (AssertionError, OSError, subprocess.TimeoutExpired, measure.Invalid) as what:
             sys.exit(f"{program.name}: {what}")
     print("right: " + ", ".join(program.name for program in programs))
 
