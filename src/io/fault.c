@@ -77,7 +77,7 @@ struct fault_io {
     uint32_t leases_count;
     uint32_t *leases_bytes; /* how much of each was used */
     bool dry;               /* the caller held all of them when this reap began */
-    bool empty;             /* this reap, or the last one, gives nothing for no reason */
+    bool gave_nothing;      /* the last reap: two in vain in a row are against the rule (io.h) */
     struct list ready;
     struct list late;
     uint64_t turn;
@@ -700,8 +700,7 @@ static void reap(struct io *io, uint64_t deadline_ns)
     struct fault_io *f = self(io);
     f->turn++;
     f->dry = f->leases_count == 0;
-    bool empty = fault_dice_chance(&f->dice, f->dice.plan->spurious) && !f->empty;
-    f->empty = empty;
+    bool empty = fault_dice_chance(&f->dice, f->dice.plan->spurious) && !f->gave_nothing;
     pass_on_late(f);
     if (empty) {
         fault_count(&f->dice.counts->reaps_empty);
@@ -717,6 +716,7 @@ static void reap(struct io *io, uint64_t deadline_ns)
     if (!empty) {
         give(f);
     }
+    f->gave_nothing = io->out_count == 0;
     copy_stats(f);
 }
 

@@ -187,26 +187,31 @@ static void a_late_cancel_of_a_send_may_lose(void **state)
  */
 
 /* But not twice in a row: who looks twice has seen what there is. */
+/* Every reap that may be, but of two in a row one gives what there is (io.h). */
 static void a_reap_may_be_in_vain(void **state)
 {
     (void)state;
+    enum { ROUNDS = 5 };
     struct rig rig;
     struct io_completion done;
+    uint32_t connects[ROUNDS];
     open_with(&rig, &(struct fault_plan){.spurious = FAULT_RATE_ONE});
-    for (int i = 0; i < 10; i++) {
+    for (uint32_t i = 0; i < ROUNDS; i++) {
         uint64_t before_ns = io_now(rig.ios[0]);
         assert_int_equal(io_reap(rig.ios[0], &done, 1, before_ns + 3000000000), 0);
         assert_true(io_now(rig.ios[0]) < before_ns + 1000000000);
+        assert_int_equal(rig.decorator.counts.reaps_empty, i + 1);
+        assert_int_equal(io_reap(rig.ios[0], &done, 1, 0), 0); /* there was nothing */
         assert_int_equal(io_reap(rig.ios[0], &done, 1, 0), 0);
+        assert_int_equal(rig.decorator.counts.reaps_empty, i + 1);
+        connects[i] = rig_connect(&rig, 0, &rig.listeners[0].address);
+        RIG_UNTIL(&rig, rig_op(&rig, connects[i])->finals == 1);
+        assert_int_equal(rig_op(&rig, connects[i])->result, 0);
     }
-    assert_int_equal(rig.decorator.counts.reaps_empty, 10);
-    (void)rig_connect(&rig, 0, &rig.listeners[0].address);
-    assert_int_equal(io_reap(rig.ios[0], &done, 1, IO_FOREVER), 0);
-    assert_int_equal(rig.decorator.counts.reaps_empty, 11);
-    rig.decorator.plan.spurious = 0; /* and nothing of it was lost */
-    RIG_UNTIL(&rig, rig_op(&rig, 0)->finals == 1);
-    assert_int_equal(rig_op(&rig, 0)->result, 0);
-    rig_finish(&rig, rig_op(&rig, 0)->end);
+    rig.decorator.plan.spurious = 0;
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        rig_finish(&rig, rig_op(&rig, connects[i])->end);
+    }
     rig_close(&rig);
 }
 
