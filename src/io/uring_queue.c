@@ -365,7 +365,7 @@ void uring_enter(struct uring *u, uint64_t deadline_ns)
     u->io.stats.enters++;
     int result = enter(u, deadline_ns);
     settle(u);
-    if (BERTH_UNLIKELY(io_uring_sq_ready(&u->ring) != 0)) {
+    if (BERTH_UNLIKELY(io_uring_sq_ready(&u->ring) != 0) && io_uring_cq_ready(&u->ring) == 0) {
         /* The kernel has not looked for events if it has not taken all. */
         u->io.stats.enters++;
         (void)io_uring_get_events(&u->ring);
