@@ -21,9 +21,7 @@ from refusal import PROGRAMS, put_behind, refuse
 CONNECTIONS, PIPELINE, SIZES = 600, 4, "1-20000"
 MESSAGES = scale(6, 100)
 
-# Every second or third call, of both programs, by backend; and what the kernel lacks beside. On
-# io_uring a turn that was refused looks for events with a call more, so that every second call
-# would be every submission.
+# One in two or three calls, of both programs, by backend; and what the kernel lacks beside.
 REFUSALS = {
     "uring": [(["io_uring_enter=EBUSY/3"], ""), (["io_uring_enter=EAGAIN/3"], "defer_taskrun"),
               (["io_uring_enter=ENOMEM/3"], "single_issuer,multishot_receive"),

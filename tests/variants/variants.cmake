@@ -40,7 +40,7 @@ endforeach()
 # Fifteen runs of the suite, four at a time.
 set_tests_properties(conform.masks_uring PROPERTIES TIMEOUT 120 PROCESSORS 2)
 
-# The laws again, where every third wait is refused: EBUSY costs a millisecond each time.
+# The laws again, where one in three waits is refused: EBUSY costs a millisecond each time.
 foreach(pair IN ITEMS "uring|io_uring_enter=EBUSY/3" "epoll|epoll_pwait2=ENOSYS epoll_wait=EINTR/3")
   string(REGEX MATCH "^[a-z]+" backend ${pair})
   string(REGEX REPLACE "^[a-z]+\\|" "" rules ${pair})
