@@ -652,6 +652,11 @@ static uint64_t wait_limit(const struct io *io, uint64_t now_ns, uint64_t deadli
     return io->now_ns < now_ns ? now_ns : now_ns + POLL_NS;
 }
 
+void sim_interrupt(struct io *io)
+{
+    self(io)->interrupted = true;
+}
+
 static void reap(struct io *io, uint64_t deadline_ns)
 {
     struct sim_io *sim = self(io);
@@ -662,7 +667,9 @@ static void reap(struct io *io, uint64_t deadline_ns)
     sim->overflown = false;
     sim->deadline_ns = wait_limit(io, world->now_ns, deadline_ns);
     /* Not twice in a row: who looks twice has seen what there is (io.h). */
-    sim->spurious = sim_chance(world, world->options.spurious) && !sim->spurious;
+    bool in_vain = sim_chance(world, world->options.spurious) || sim->interrupted;
+    sim->spurious = in_vain && !sim->spurious;
+    sim->interrupted = false;
     if (!sim->spurious) {
         act_on_due(sim);
         if (io->out_count == 0 && !sim->woken && sim->deadline_ns > world->now_ns) {

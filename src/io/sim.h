@@ -134,6 +134,9 @@ uint64_t sim_world_hash(const struct sim_world *world);
  * does not count). Only an actor or a wake can set the world in motion then. */
 bool sim_world_idle(const struct sim_world *world);
 
+/* The next reap of this io gives nothing, as one that a signal ended, unless the last one did. */
+void sim_interrupt(struct io *io);
+
 /* Makes some io_reap return when virtual time reaches at_ns, so that an actor can act then. */
 void sim_world_alarm(struct sim_world *world, uint64_t at_ns);
 

@@ -117,8 +117,9 @@ struct sim_io {
     uint64_t accept_serial;
     uint16_t *leases_free; /* a stack, from which any place is taken */
     uint32_t leases_count;
-    bool overflown; /* this reap found more than options.queue_entries */
-    bool spurious;  /* this reap, or the last one, gave nothing for no reason */
+    bool overflown;   /* this reap found more than options.queue_entries */
+    bool spurious;    /* this reap, or the last one, gave nothing for no reason */
+    bool interrupted; /* the next one is to give nothing */
 };
 
 struct sim_world {

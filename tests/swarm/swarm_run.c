@@ -289,36 +289,49 @@ static uint32_t shorter(uint32_t a_ms, uint32_t b_ms)
     return b_ms == 0 || (a_ms != 0 && a_ms < b_ms) ? a_ms : b_ms;
 }
 
-/* In a hostile world some freezes are as long as the shortest deadline that looks at what comes. */
-static uint64_t freeze_ns(struct swarm *swarm)
+/* In a hostile world some freezes are as long as the shortest deadline that looks at what comes,
+ * and, if the peers go on meanwhile, longer. */
+static uint64_t freeze_ns(struct swarm *swarm, bool peers_go_on)
 {
     const struct berth_config *c = &swarm->config;
     uint32_t most_ms = shorter(c->first_message_timeout_ms,
                                shorter(c->message_timeout_ms, c->receive_idle_timeout_ms));
-    if (swarm->phase != PHASE_HOSTILE || most_ms == 0 || !dice_one_in(&swarm->dice, 3)) {
+    bool is_long = peers_go_on || dice_one_in(&swarm->dice, 3);
+    if (swarm->phase != PHASE_HOSTILE || most_ms == 0 || !is_long) {
         return 1 + dice_below(&swarm->dice, FREEZE_NS);
     }
+    most_ms *= peers_go_on ? 2 : 1; /* of a day at most */
     return dice_below(&swarm->dice, most_ms) * NS_PER_MS + 1 + dice_below(&swarm->dice, NS_PER_MS);
 }
 
 /* Lets time pass while no worker is stepped, as if the system ran others: what falls due meanwhile
- * then comes to a worker in one turn. They all wake: were one left frozen, the others' waits would
- * carry it past deadlines that its peers, who wait for it, cannot keep. */
+ * then comes to a worker in one turn. In some freezes the peers go on, and the workers' waits end
+ * as those of a process that was stopped do: with a signal, and in vain. They all wake: were one
+ * left frozen, the others' waits would carry it past deadlines that its peers, who wait for it,
+ * cannot keep. */
 static void doze(struct swarm *swarm)
 {
     struct io_completion none;
-    bool frozen = dice_one_in(&swarm->dice, 10);
-    uint64_t span_ns = frozen ? freeze_ns(swarm)
+    bool frozen = dice_one_in(&swarm->dice, 5);
+    bool stopped = frozen && dice_one_in(&swarm->dice, 2) && swarm->options.spurious > 0;
+    uint64_t span_ns = frozen ? freeze_ns(swarm, stopped)
                               : 1 + dice_below(&swarm->dice, (uint32_t)(8 * alarm_most_ns(swarm)));
     uint64_t until_ns = sim_world_now(swarm->world) + span_ns;
     sim_world_alarm(swarm->world, until_ns);
     for (uint32_t i = 0; i < DOZE_MAX && sim_world_now(swarm->world) < until_ns; i++) {
         (void)io_reap(swarm->clock, &none, 1, IO_FOREVER);
+        if (stopped) {
+            step_actors(swarm);
+        }
     }
     for (uint32_t w = 0; w < swarm->config.workers; w++) {
-        if (!swarm->ended[w]) {
-            step_worker(swarm, w, false);
+        if (swarm->ended[w]) {
+            continue;
         }
+        if (stopped) {
+            sim_interrupt(swarm->server->workers[w].io);
+        }
+        step_worker(swarm, w, false);
     }
 }
 
