@@ -47,7 +47,7 @@ foreach(pair IN ITEMS "uring|io_uring_enter=EBUSY/3" "epoll|epoll_pwait2=ENOSYS 
   separate_arguments(rules)
   add_test(NAME conform.laws_${backend}_refused
     COMMAND variant_refuse ${rules} -- $<TARGET_FILE:conform_laws_${backend}>)
-  set_tests_properties(conform.laws_${backend}_refused PROPERTIES TIMEOUT 120 LABELS full
+  set_tests_properties(conform.laws_${backend}_refused PROPERTIES TIMEOUT 240 LABELS full
     SKIP_RETURN_CODE 77)
 endforeach()
 
