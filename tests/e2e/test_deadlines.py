@@ -75,15 +75,15 @@ def test_an_idle_client(berthd):
 def test_nothing_was_sent(berthd):
     server = berthd("--send-idle-timeout", 300)
     client = server.connect()
-    client.ask(b"an answer")
-    begin = time.monotonic()
     address = name(client)
+    begin = time.monotonic()
+    client.ask(b"an answer")
     message = client.framing.encode(bytes(1000))
     for byte in message:  # what it sends does not count
         client.send(bytes([byte]))
         if readable([client], 0.03):
             break
-    wait_for_end(client, begin, 300 - 10)  # the answer was on its way for a while
+    wait_for_end(client, begin, 300)
     server.wait_for(f"closed {address}: nothing was sent")
 
 
@@ -128,9 +128,11 @@ def test_a_server_that_was_stopped_hears_before_it_ends_anybody(berthd):
     assert time.monotonic() - begin > MESSAGE / 1000
     address = name(silent)
     server.send(signal.SIGCONT)
-    for client in clients:
-        client.read_replies(b"both halves")
     silent.read_end()
     silent.close()
-    server.wait_for(f"closed {address}: ")
-    assert sum("closed " in line for line in server.lines) == 1, server.said()
+    server.wait_for(f"closed {address}: ")  # before many others have been silent for too long
+    for client in clients:
+        client.read_replies(b"both halves")
+    # On a slow machine some are silent for too long again by now.
+    ended = [line for line in server.lines if "closed " in line and "was received" not in line]
+    assert len(ended) == 1, server.said()
