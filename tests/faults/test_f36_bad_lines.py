@@ -31,7 +31,8 @@ class Line(threading.Thread):
         self.line, self.network, self.backend = line, network, backend
         LINES[line](network)
         self.server = berthd("--listen", f"{SERVER}:0", "--send-progress-timeout", PATIENCE_MS,
-                             network=network)
+                             "--first-message-timeout", PATIENCE_MS,
+                             "--message-timeout", PATIENCE_MS, network=network)
         self.told = None
 
     def run(self):
