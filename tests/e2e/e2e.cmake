@@ -9,7 +9,7 @@ if(E2E_NO_PYTEST OR NOT TARGET berthd OR NOT TARGET berthload)
 endif()
 
 set(E2E_WITHOUT_BACKEND config options example)
-set(E2E_SERIAL descriptors slow_reader thousands full seed) # large, or measured in time
+set(E2E_SERIAL descriptors slow_reader thousands seed) # large, or measured in time
 set(E2E_SECONDS_thousands 60)
 set(E2E_SECONDS_defects 20) # many small ones, each with its server
 set(E2E_SECONDS_seed 20)
@@ -39,7 +39,8 @@ function(berth_e2e_test name source backends)
     list(APPEND labels serial ${LABEL_AGAIN})
   endif()
   if(noun STREQUAL "full")
-    list(APPEND labels full)
+    list(APPEND labels full ${LABEL_AGAIN})
+    set_tests_properties(${name} PROPERTIES PROCESSORS 2) # that many are busy with it
   endif()
   set_tests_properties(${name} PROPERTIES LABELS "${labels}")
 endfunction()

@@ -2,8 +2,8 @@
 go, and writes a row for docs/FAULTS.md.
 
 A suite is a name, the environment that its tests run in, and the command in front of them, if any.
-Files are run some at a time, but those that are measured in time, or are large, alone and last. Each
-is a pytest process of its own, so a file is also what is repeated when it fails: the command is
+Files are run some at a time, those that are large, or measured in time, last and fewer at a time.
+Each is a pytest process of its own, so a file is also what is repeated when it fails: the command is
 printed.
 """
 
@@ -19,8 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 E2E = Path(__file__).resolve().parents[1] / "e2e"
-ALONE = {"descriptors", "slow_reader", "thousands", "seed"}  # as in e2e.cmake
-JOBS = (os.cpu_count() or 1) + 1  # a test waits half of its time
+LARGE = {"descriptors", "slow_reader", "thousands", "seed"}  # serial in e2e.cmake
+LONG = ["ledger", "ledger_cuts", "defects"]  # begun first, so that none is waited for at the end
+# A test waits for more than half of its time. More at a time make a suite's longer and not the whole
+# shorter.
+JOBS = 2 * (os.cpu_count() or 1) + 1
+JOBS_LARGE = os.cpu_count() or 1
 FILE_SECONDS = 240
 PATIENCE = 20  # of the tests, for one event
 START_SECONDS = 10
@@ -99,12 +103,13 @@ class Suite:
 
 def run_all(suites, chosen):
     """Whether every chosen file passes in every suite, and none of their tests is skipped."""
-    pairs = [(suite, noun) for suite in suites for noun in chosen if noun not in ALONE]
-    with ThreadPoolExecutor(JOBS) as pool:
-        list(pool.map(lambda pair: pair[0].run(pair[1]), pairs))
-    for suite in suites:
-        for noun in filter(ALONE.__contains__, chosen):
-            suite.run(noun)
+    long = [noun for noun in LONG if noun in chosen]
+    large = [noun for noun in chosen if noun in LARGE]
+    others = [noun for noun in chosen if noun not in LARGE and noun not in LONG]
+    for jobs, nouns_now in (JOBS, long + others), (JOBS_LARGE, large):
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(lambda pair: pair[0].run(pair[1]),
+                          [(suite, noun) for noun in nouns_now for suite in suites]))
     for suite in suites:
         verdict = f"FAILED {', '.join(suite.failures)}" if suite.failures else "passed"
         print(f"{suite.name}: {verdict}: {suite.files} files, {suite.tests} tests, "
