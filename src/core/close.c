@@ -37,11 +37,11 @@ static void input_over(struct berth_conn *conn)
 {
     struct worker *worker = conn->worker;
     input_drop(conn);
-    if (link_is_in(&conn->held)) {
-        list_remove((conn->flags & CF_AGAIN) != 0          ? &worker->again
-                    : (conn->flags & CF_BLOCKED_KEPT) != 0 ? &worker->kept_full
-                                                           : &worker->short_of,
-                    &conn->held);
+    if (row_link_is_in(&conn->held)) {
+        row_remove((conn->flags & CF_AGAIN) != 0          ? &worker->again
+                   : (conn->flags & CF_BLOCKED_KEPT) != 0 ? &worker->kept_full
+                                                          : &worker->short_of,
+                   conn->slot.number);
     }
     conn->flags &= ~CF_BLOCKED;
 }
@@ -174,8 +174,8 @@ static void finish(struct berth_conn *conn)
     keep_drop_all(conn);
     input_over(conn);
     wheel_cancel(&worker->wheel, &conn->timer);
-    if (link_is_in(&conn->attend)) {
-        list_remove(&worker->attend, &conn->attend);
+    if (row_link_is_in(&conn->attend)) {
+        row_remove(&worker->attend, conn->slot.number);
     }
     if (conn->plan != NO_PLAN) {
         slots_give(&worker->plan_slots, conn->plan);
@@ -207,7 +207,7 @@ static void step_open(struct berth_conn *conn)
         }
     } else if ((conn->flags & CF_INPUT_ENDED) != 0 && !owes) {
         enum berth_reason reason =
-            conn->input_bytes > 0 ? BERTH_REASON_TRUNCATED : BERTH_REASON_PEER;
+            input_bytes(conn) > 0 ? BERTH_REASON_TRUNCATED : BERTH_REASON_PEER;
         close_begin(conn, reason, 0);
     }
 }
@@ -291,12 +291,12 @@ void berth_close(struct berth_conn *conn)
 
 static uint64_t input_held(const struct berth_conn *conn)
 {
-    return conn->input_size;
+    return conn->input == NULL ? 0 : conn->input->size;
 }
 
 static uint64_t bytes_held(const struct berth_conn *conn)
 {
-    return (uint64_t)conn->input_size + conn->out.bytes + keep_behind_bytes(conn);
+    return input_held(conn) + conn->out.bytes + keep_behind_bytes(conn);
 }
 
 /* Closes the connection that holds most, `conn` if none holds more. */

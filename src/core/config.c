@@ -201,7 +201,6 @@ void layout_plan(const struct berth_config *config, struct layout *out)
     out->slots = (uint32_t)slots;
     out->pool_bytes = (size_t)(config->pool_bytes / PAGE * PAGE);
     out->conns_at = put(&at, slots * sizeof(struct berth_conn));
-    out->entries_at = put(&at, slots * sizeof(struct slots_entry));
     out->space_stride = (config->conn_space_bytes + SPACE_ALIGN - 1) / SPACE_ALIGN * SPACE_ALIGN;
     out->spaces_at = put(&at, slots * out->space_stride);
     out->plans_at = put(&at, plans * sizeof(struct plan));

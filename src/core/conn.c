@@ -55,8 +55,6 @@ struct berth_conn *conn_take(struct worker *worker, const struct speaker *speake
     conn->worker = worker;
     atomic_store_explicit(&conn->speaker, speaker, memory_order_relaxed);
     conn->sock = -1;
-    conn->slot = slot;
-    conn->generation = slots_generation(&worker->slots, slot);
     conn->plan = NO_PLAN;
     conn->timer.kind = TIMER_CONN;
     return conn;
@@ -69,12 +67,12 @@ void conn_give(struct berth_conn *conn)
     BERTH_ASSERT(conn->out.first == NULL);
     BERTH_ASSERT(conn->window_last == NULL);
     BERTH_ASSERT(conn->members == NULL);
-    BERTH_ASSERT(!link_is_in(&conn->attend));
-    BERTH_ASSERT(!link_is_in(&conn->parked));
-    BERTH_ASSERT(!link_is_in(&conn->held));
+    BERTH_ASSERT(!row_link_is_in(&conn->attend));
+    BERTH_ASSERT(!row_link_is_in(&conn->parked));
+    BERTH_ASSERT(!row_link_is_in(&conn->held));
     BERTH_ASSERT(!wheel_is_set(&conn->timer));
     conn_move(conn, CONN_FREE);
-    slots_give(&conn->worker->slots, conn->slot);
+    slots_give(&conn->worker->slots, conn->slot.number);
 }
 
 /* A connected socket begins its life: counted, told to the program, received from. */
@@ -109,7 +107,7 @@ void conn_opened(struct berth_conn *conn, uint32_t which)
 
 uint64_t conn_token(const struct berth_conn *conn, enum io_op op)
 {
-    return io_token(op, conn->generation, conn->slot);
+    return io_token(op, conn->slot.generation, conn->slot.number);
 }
 
 struct berth_conn *conn_of_token(struct worker *worker, uint64_t token)
@@ -118,7 +116,7 @@ struct berth_conn *conn_of_token(struct worker *worker, uint64_t token)
     if (slot < worker->slots.count) {
         struct berth_conn *conn = &worker->conns[slot];
         if (conn->state != CONN_FREE &&
-            (conn->generation & IO_GENERATION_MASK) == io_token_generation(token)) {
+            (conn->slot.generation & IO_GENERATION_MASK) == io_token_generation(token)) {
             return conn;
         }
     }
@@ -130,9 +128,9 @@ struct berth_conn *conn_of_token(struct worker *worker, uint64_t token)
  * looks at it later anyway. */
 void conn_again(struct berth_conn *conn)
 {
-    if (!link_is_in(&conn->held)) {
+    if (!row_link_is_in(&conn->held)) {
         conn->flags |= CF_AGAIN;
-        list_push(&conn->worker->again, &conn->held);
+        row_push(&conn->worker->again, conn->slot.number);
     }
 }
 
@@ -146,7 +144,7 @@ berth_handle berth_conn_handle(const struct berth_conn *conn)
 {
     /* worker + 1, so that no handle is 0 */
     return (uint64_t)(conn->worker->index + 1) << HANDLE_WORKER_SHIFT |
-           (uint64_t)conn->slot << HANDLE_SLOT_SHIFT | conn->generation;
+           (uint64_t)conn->slot.number << HANDLE_SLOT_SHIFT | conn->slot.generation;
 }
 
 /* The worker that a handle names, and the slot; NULL if the server has none such. */
@@ -184,7 +182,7 @@ void *berth_conn_space(const struct berth_conn *conn)
 {
     const struct worker *worker = conn->worker;
     const struct layout *layout = &worker->server->layout;
-    return worker->block + layout->spaces_at + conn->slot * layout->space_stride;
+    return worker->block + layout->spaces_at + conn->slot.number * layout->space_stride;
 }
 
 void *berth_conn_context(const struct berth_conn *conn)

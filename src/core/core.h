@@ -18,6 +18,7 @@
 
 #include "base/assert.h"
 #include "base/list.h"
+#include "base/row.h"
 #include "base/thread.h"
 #include "buf/chain.h"
 #include "buf/nodes.h"
@@ -87,14 +88,30 @@ enum conn_state {
 #define CF_BLOCKED_WINDOW 0x4000u /* too many messages, or bytes, wait for their answers */
 #define CF_BLOCKED_KEPT   0x8000u /* the worker keeps too much; stands in worker.kept_full */
 /* What deadlines look at (deadline.c). */
-#define CF_WAITS_POST 0x10000u   /* an on_drained is owed when the posts have room */
-#define CF_FIRST      0x1000000u /* accepted, and no whole message has come yet */
-#define CF_PARTIAL    0x2000000u /* a message has begun and not ended */
-#define CF_HELD       0x4000000u /* it is we who do not read */
+#define CF_WAITS_POST  0x10000u   /* an on_drained is owed when the posts have room */
+#define CF_HEADER_TOLD 0x20000u   /* watchers know that the first frame's header is whole */
+#define CF_FIRST       0x1000000u /* accepted, and no whole message has come yet */
+#define CF_PARTIAL     0x2000000u /* a message has begun and not ended */
+#define CF_HELD        0x4000000u /* it is we who do not read */
 
 #define CF_BLOCKED                                                                                 \
     (CF_BLOCKED_HIGH | CF_BLOCKED_SPACE | CF_AGAIN | CF_PAUSED | CF_BLOCKED_WINDOW |               \
      CF_BLOCKED_KEPT)
+
+/* What is known of the first frame of some bytes that is not whole yet. */
+struct partial {
+    uint32_t need;    /* its bytes, as far as it has said; 0: not known */
+    uint32_t scanned; /* of its bytes, in the decoder's keeping */
+};
+
+/* Received and not handed over: the beginning of a frame, or more while blocked. The head of a
+ * piece of the pool; the bytes follow. */
+struct input {
+    uint32_t size;  /* room for bytes */
+    uint32_t start; /* the first byte that is still wanted */
+    uint32_t bytes;
+    struct partial partial;
+};
 
 struct berth_conn {
     /* What other threads may look at (remote.c): not cleared when the slot is taken again. */
@@ -103,39 +120,31 @@ struct berth_conn {
     _Atomic uint64_t word; /* the generation while the connection is open, and what is asked for */
     struct mail mail;
 
+    struct slots_entry slot; /* worker.slots' account of it */
+
     int32_t sock; /* -1: none; the first that is cleared */
-    uint32_t slot;
-    uint32_t generation;
     uint32_t flags;
     uint8_t state;         /* enum conn_state */
     uint8_t reason;        /* enum berth_reason, once known; 0 before */
     uint16_t window_count; /* messages from the first unanswered one on: keep.c */
     int16_t system;        /* errno behind the reason, or 0 */
-    bool header_told;      /* watchers know that the first frame's header is whole */
+    uint16_t turn;         /* that the two counts below belong to, as far as it fits */
 
-    /* Received and not handed over: the beginning of a frame, or more while blocked. */
-    uint8_t *input; /* a piece of the pool, or NULL */
-    uint32_t input_size;
-    uint32_t input_start; /* the first byte that is still wanted */
-    uint32_t input_bytes;
-    uint32_t need;      /* bytes of the first frame, as far as it has said; 0: not known */
-    uint32_t scanned;   /* of the first frame's bytes, in the decoder's keeping */
-    uint32_t opened_ms; /* a stamp as those of deadline.c; here is a place of four bytes for it */
-
+    struct input *input; /* what was received and not handed over, or NULL */
     struct chain out;
     struct kept *window_last; /* messages that were kept and wait for their answers, a ring */
     uint32_t window_bytes;    /* that they and the replies behind them hold */
+    uint32_t opened_ms; /* a stamp as those of deadline.c; here is a place of four bytes for it */
 
-    uint32_t turn; /* the turn that the two counts below belong to */
     uint32_t turn_bytes;
     uint32_t turn_messages;
 
     uint32_t plan;    /* outgoing: index in worker.plans, else NO_PLAN */
     uint32_t refused; /* number of the refusal's account + 1, or 0: see close.c */
 
-    struct link attend;     /* in worker.attend: something to do at the end of the turn */
-    struct link parked;     /* in worker.parked: waits for a receive buffer */
-    struct link held;       /* in worker.again, worker.short_of or worker.kept_full */
+    struct row_link attend; /* in worker.attend: something to do at the end of the turn */
+    struct row_link parked; /* in worker.parked: waits for a receive buffer */
+    struct row_link held;   /* in worker.again, worker.short_of or worker.kept_full */
     struct member *members; /* its places in groups: group.h */
     void *user;
 
@@ -147,8 +156,14 @@ struct berth_conn {
     struct wheel_timer timer;
 };
 
-/* "Idle connection: one slot of at most 256 bytes" (design). */
-_Static_assert(sizeof(struct berth_conn) <= 256, "a slot must stay within four cache lines");
+static inline uint32_t input_bytes(const struct berth_conn *conn)
+{
+    return conn->input == NULL ? 0 : conn->input->bytes;
+}
+
+/* "Idle connection: at most 256 bytes" (design), with what the io knows of its socket: at most 48
+ * (io/backend.h, io/epoll.c). */
+_Static_assert(sizeof(struct berth_conn) <= 208, "a connection may take no more");
 
 /* The number of a framing beyond BERTH_GROUP_FRAMINGS_MAX. */
 #define FRAMING_NONE BERTH_GROUP_FRAMINGS_MAX
@@ -232,11 +247,11 @@ struct worker {
     struct chain *batch_chain; /* where its replies go: keep.c */
     struct berth_message batch[BATCH_MESSAGES];
 
-    struct list attend;
-    struct list parked;
-    struct list again;
-    struct list short_of; /* of pool space for replies */
-    struct list kept_full;
+    struct row attend; /* of connections, as the next four */
+    struct row parked;
+    struct row again;
+    struct row short_of; /* of pool space for replies */
+    struct row kept_full;
     uint32_t gives_seen; /* pool.gives when short_of was last looked at */
 
     uint64_t kept_bytes;   /* of the pool, by kept messages */
@@ -311,8 +326,8 @@ enum timer_kind { TIMER_CONN = 1, TIMER_ACCEPT, TIMER_STOP, TIMER_SPACE };
  */
 
 struct layout { /* of a worker's block; config.c */
-    size_t conns_at, entries_at, spaces_at, plans_at, plan_entries_at, refusals_at, recorder_at,
-        receive_at, account_at, pool_at, bytes;
+    size_t conns_at, spaces_at, plans_at, plan_entries_at, refusals_at, recorder_at, receive_at,
+        account_at, pool_at, bytes;
     size_t pool_bytes;
     size_t space_stride; /* of the program's own bytes per connection */
     uint32_t slots;
@@ -415,8 +430,8 @@ void *worker_run(void *argument);
 struct worker *worker_current(void);
 static inline void attend(struct berth_conn *conn)
 {
-    if (!link_is_in(&conn->attend)) {
-        list_push(&conn->worker->attend, &conn->attend);
+    if (!row_link_is_in(&conn->attend)) {
+        row_push(&conn->worker->attend, conn->slot.number);
     }
 }
 
@@ -535,7 +550,8 @@ void receive_rearm_parked(struct worker *worker);
 void input_drop(struct berth_conn *conn);
 
 /* dispatch.c */
-size_t dispatch_bytes(struct berth_conn *conn, const uint8_t *bytes, size_t count);
+size_t dispatch_bytes(struct berth_conn *conn, const uint8_t *bytes, size_t count,
+                      struct partial *partial);
 bool dispatch_blocked(struct berth_conn *conn);
 void dispatch_block_for_space(struct berth_conn *conn);
 void dispatch_patience_start(struct worker *worker);
@@ -602,7 +618,7 @@ static inline void deadline_messages_ended(struct berth_conn *conn)
  * of one, or whole ones that are blocked; those end it when their turn comes. */
 static inline void deadline_partial(struct berth_conn *conn)
 {
-    if (BERTH_UNLIKELY(conn->input_bytes > 0 && (conn->flags & CF_PARTIAL) == 0)) {
+    if (BERTH_UNLIKELY(input_bytes(conn) > 0 && (conn->flags & CF_PARTIAL) == 0)) {
         deadline_message_began(conn);
     }
 }

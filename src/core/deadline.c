@@ -65,7 +65,8 @@ static void consider(struct due *due, uint32_t timeout_ms, uint32_t age_ms,
  * over with the next turn. */
 static bool holds_back(const struct berth_conn *conn)
 {
-    return (conn->flags & (CF_STOP | (CF_BLOCKED & ~CF_AGAIN))) != 0 || link_is_in(&conn->parked);
+    return (conn->flags & (CF_STOP | (CF_BLOCKED & ~CF_AGAIN))) != 0 ||
+           row_link_is_in(&conn->parked);
 }
 
 /* Whether the peer has reason to be silent: it waits for an answer. */

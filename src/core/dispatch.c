@@ -22,8 +22,8 @@
 static bool share_used(struct berth_conn *conn)
 {
     const struct worker *worker = conn->worker;
-    if (conn->turn != worker->turn) {
-        conn->turn = worker->turn;
+    if (conn->turn != (uint16_t)worker->turn) {
+        conn->turn = (uint16_t)worker->turn;
         conn->turn_bytes = 0;
         conn->turn_messages = 0;
         return false;
@@ -51,7 +51,7 @@ bool dispatch_blocked(struct berth_conn *conn)
     if (share_used(conn)) {
         conn->flags |= CF_AGAIN;
         WATCH(worker, conn, PAUSED, 0, BERTH_PAUSE_SHARE);
-        list_push(&worker->again, &conn->held);
+        row_push(&worker->again, conn->slot.number);
         return true;
     }
     return false;
@@ -70,12 +70,12 @@ void dispatch_patience_start(struct worker *worker)
 void dispatch_block_for_space(struct berth_conn *conn)
 {
     struct worker *worker = conn->worker;
-    if (link_is_in(&conn->held)) {
+    if (row_link_is_in(&conn->held)) {
         return; /* it waits already, and is looked at when that ends */
     }
     conn->flags |= CF_BLOCKED_SPACE;
     RECORD(worker, conn, PAUSED, 0, BERTH_PAUSE_POOL);
-    list_push(&worker->short_of, &conn->held);
+    row_push(&worker->short_of, conn->slot.number);
     deadline_reading(conn);
     if (!wheel_is_set(&worker->space_timer)) {
         dispatch_patience_start(worker);
@@ -97,14 +97,14 @@ static void resume(struct berth_conn *conn)
 void dispatch_resume_waiting(struct worker *worker)
 {
     for (uint32_t left = worker->again.count; left > 0; left--) {
-        resume(LIST_ENTRY(list_take(&worker->again), struct berth_conn, held));
+        resume(&worker->conns[row_take(&worker->again)]);
     }
     uint32_t left = worker->short_of.count;
     if (left == 0) {
         return;
     }
     for (; left > 0 && chain_can(&worker->pool, SLAB_SMALLEST); left--) {
-        struct berth_conn *conn = LIST_ENTRY(list_take(&worker->short_of), struct berth_conn, held);
+        struct berth_conn *conn = &worker->conns[row_take(&worker->short_of)];
         resume(conn);
         if ((conn->flags & CF_BLOCKED_SPACE) == 0) {
             dispatch_patience_start(worker); /* one that waited was served: there is hope */
@@ -145,7 +145,7 @@ struct batch {
     size_t bytes;      /* that they cover */
     struct berth_frame frame;
     enum berth_frame_verdict verdict; /* on what comes behind them */
-    uint32_t scanned;
+    uint32_t scanned;                 /* of that, as struct partial has it */
 };
 
 /* Room for replies of about the size of what they answer. */
@@ -164,7 +164,7 @@ static void take_back(struct berth_conn *conn, const uint8_t *bytes, uint32_t ha
     batch->messages = handed;
     batch->bytes = (size_t)(next->data - next->header_bytes - bytes);
     batch->verdict = BERTH_FRAME_READY;
-    conn->scanned = 0;
+    batch->scanned = 0;
 }
 
 static void deliver(struct berth_conn *conn, const uint8_t *bytes, struct batch *batch)
@@ -197,12 +197,12 @@ static void deliver(struct berth_conn *conn, const uint8_t *bytes, struct batch 
 /* Cuts a batch of at most `max` messages off the front. A frame that is larger than what a batch
  * looks at is cut alone. */
 static void cut(struct berth_conn *conn, const uint8_t *bytes, size_t count, uint32_t max,
-                struct batch *batch)
+                uint32_t scanned_before, struct batch *batch)
 {
     struct worker *worker = conn->worker;
     const struct berth_framing *framing = &conn->speaker->protocol.framing;
     size_t look = count < BATCH_BYTES ? count : BATCH_BYTES;
-    size_t scanned = conn->scanned;
+    size_t scanned = scanned_before;
     size_t messages = berth_frame_cut(framing, bytes, look, &scanned, worker->batch, max,
                                       &batch->bytes, &batch->frame, &batch->verdict);
     if (messages == 0 && batch->verdict == BERTH_FRAME_NEED && look < count) {
@@ -216,34 +216,36 @@ static void cut(struct berth_conn *conn, const uint8_t *bytes, size_t count, uin
 /* Cuts a batch and hands it over, or one message if there is room for the replies to one only.
  * false if that has to wait. */
 static bool cut_and_deliver(struct berth_conn *conn, const uint8_t *bytes, size_t count,
-                            struct batch *batch)
+                            struct partial *partial, struct batch *batch)
 {
     struct worker *worker = conn->worker;
     uint32_t room = keep_room(conn);
-    cut(conn, bytes, count, room < BATCH_MESSAGES ? room : BATCH_MESSAGES, batch);
+    cut(conn, bytes, count, room < BATCH_MESSAGES ? room : BATCH_MESSAGES, partial->scanned, batch);
     if (batch->messages > 1 && !reserve(conn, batch)) {
-        cut(conn, bytes, count, 1, batch);
+        cut(conn, bytes, count, 1, partial->scanned, batch);
     }
     if (batch->messages > 0 && !reserve(conn, batch)) {
         dispatch_block_for_space(conn);
         return false;
     }
-    conn->scanned = batch->scanned;
     if (batch->messages > 0) {
         deliver(conn, bytes, batch);
         chain_trim(worker->batch_chain, &worker->pool); /* a kept message may have taken it along */
     }
+    partial->scanned = batch->scanned;
     return true;
 }
 
 /* Hands over the whole messages at the front of `bytes`, which it borrows, as long as nothing
- * blocks. Returns how many bytes are done with; all of them when the connection was closed. */
-size_t dispatch_bytes(struct berth_conn *conn, const uint8_t *bytes, size_t count)
+ * blocks. Returns how many bytes are done with; all of them when the connection was closed.
+ * `partial` is of the first frame, and afterwards of the first of those bytes that are left. */
+size_t dispatch_bytes(struct berth_conn *conn, const uint8_t *bytes, size_t count,
+                      struct partial *partial)
 {
     size_t done = 0;
     while (done < count && !dispatch_blocked(conn)) {
         struct batch batch;
-        if (!cut_and_deliver(conn, bytes + done, count - done, &batch)) {
+        if (!cut_and_deliver(conn, bytes + done, count - done, partial, &batch)) {
             return done;
         }
         done += batch.bytes;
@@ -256,9 +258,9 @@ size_t dispatch_bytes(struct berth_conn *conn, const uint8_t *bytes, size_t coun
             return count;
         }
         if (batch.verdict == BERTH_FRAME_NEED && (batch.messages == 0 || done == count)) {
-            conn->need = batch.frame.need_bytes;
+            partial->need = batch.frame.need_bytes;
             if (WATCHES(conn->worker, MESSAGE_PARTIAL) && done < count) {
-                watch_partial(conn, bytes + done, count - done, conn->need);
+                watch_partial(conn, bytes + done, count - done, partial->need);
             }
             break;
         }

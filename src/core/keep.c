@@ -152,7 +152,7 @@ bool keep_blocked(struct berth_conn *conn)
     if (worker_full(worker)) {
         conn->flags |= CF_BLOCKED_KEPT;
         RECORD(worker, conn, PAUSED, 0, BERTH_PAUSE_KEPT);
-        list_push(&worker->kept_full, &conn->held);
+        row_push(&worker->kept_full, conn->slot.number);
         return true;
     }
     return false;
@@ -167,8 +167,7 @@ bool keep_may_resume(const struct worker *worker)
 void keep_resume_waiting(struct worker *worker)
 {
     while (keep_may_resume(worker)) {
-        struct berth_conn *conn =
-            LIST_ENTRY(list_take(&worker->kept_full), struct berth_conn, held);
+        struct berth_conn *conn = &worker->conns[row_take(&worker->kept_full)];
         conn->flags &= ~CF_BLOCKED_KEPT;
         RECORD(worker, conn, RESUMED, 0, BERTH_PAUSE_KEPT);
         conn_again(conn);

@@ -28,18 +28,25 @@ void input_drop(struct berth_conn *conn)
         pool_give(&conn->worker->pool, conn->input);
         conn->input = NULL;
     }
-    conn->input_size = 0;
-    conn->input_start = 0;
-    conn->input_bytes = 0;
-    conn->need = 0;
-    conn->scanned = 0;
 }
 
-/* A piece of the pool, within the share of it that input may have. */
-static uint8_t *input_piece(struct pool *pool, size_t wanted, size_t *got)
+static uint8_t *input_at(struct input *input)
+{
+    return (uint8_t *)(input + 1) + input->start;
+}
+
+/* A piece of the pool with room for so many bytes, within the share of it that input may have. */
+static struct input *input_piece(struct pool *pool, size_t bytes)
 {
     size_t inputs = pool->used - pool->chains;
-    return inputs + wanted <= POOL_SHARE(pool->bytes) ? pool_take(pool, wanted, got) : NULL;
+    size_t wanted = sizeof(struct input) + bytes;
+    size_t got = 0;
+    struct input *input =
+        inputs + wanted <= POOL_SHARE(pool->bytes) ? pool_take(pool, wanted, &got) : NULL;
+    if (input != NULL) {
+        *input = (struct input){.size = (uint32_t)(got - sizeof *input)};
+    }
+    return input;
 }
 
 /* Room for `count` more bytes behind what is held. false when memory is out, with the connection
@@ -47,40 +54,42 @@ static uint8_t *input_piece(struct pool *pool, size_t wanted, size_t *got)
 static bool input_grow(struct berth_conn *conn, uint32_t count)
 {
     struct worker *worker = conn->worker;
-    if (conn->input_start > 0) {
-        memmove(conn->input, conn->input + conn->input_start, conn->input_bytes);
-        conn->input_start = 0;
-        if (conn->input_size - conn->input_bytes >= count) {
+    struct input *held = conn->input;
+    if (held != NULL && held->start > 0) {
+        memmove(held + 1, input_at(held), held->bytes);
+        held->start = 0;
+        if (held->size - held->bytes >= count) {
             return true;
         }
     }
-    size_t wanted = (size_t)conn->input_bytes + count;
-    size_t got = 0;
-    uint8_t *piece = input_piece(&worker->pool, wanted, &got);
+    size_t wanted = (size_t)input_bytes(conn) + count;
+    struct input *piece = input_piece(&worker->pool, wanted);
     while (piece == NULL) {
         close_largest_input(conn); /* frees at least one piece, or closes this connection */
         if (conn->state != CONN_OPEN) {
             return false;
         }
-        piece = input_piece(&worker->pool, wanted, &got);
+        piece = input_piece(&worker->pool, wanted);
     }
-    if (conn->input != NULL) {
-        memcpy(piece, conn->input, conn->input_bytes);
-        pool_give(&worker->pool, conn->input);
+    if (held != NULL) {
+        piece->bytes = held->bytes;
+        piece->partial = held->partial;
+        memcpy(piece + 1, held + 1, held->bytes);
+        pool_give(&worker->pool, held);
     }
     conn->input = piece;
-    conn->input_size = (uint32_t)got;
     return true;
 }
 
 static bool input_append(struct berth_conn *conn, const uint8_t *bytes, uint32_t count)
 {
-    uint32_t end = conn->input_start + conn->input_bytes;
-    if (conn->input_size - end < count && !input_grow(conn, count)) {
+    const struct input *held = conn->input;
+    bool fits = held != NULL && held->size - (held->start + held->bytes) >= count;
+    if (!fits && !input_grow(conn, count)) {
         return false;
     }
-    memcpy(conn->input + conn->input_start + conn->input_bytes, bytes, count);
-    conn->input_bytes += count;
+    memcpy(input_at(conn->input) + conn->input->bytes, bytes, count);
+    conn->input->bytes += count;
     STAT_ADD(conn->worker, bytes_copied_in, count);
     return true;
 }
@@ -88,13 +97,16 @@ static bool input_append(struct berth_conn *conn, const uint8_t *bytes, uint32_t
 /* Hands over what can be of the bytes held. */
 static void input_dispatch(struct berth_conn *conn)
 {
-    size_t used = dispatch_bytes(conn, conn->input + conn->input_start, conn->input_bytes);
+    struct input *input = conn->input;
+    struct partial partial = input->partial;
+    size_t used = dispatch_bytes(conn, input_at(input), input->bytes, &partial);
     if (conn->state != CONN_OPEN) {
         return; /* closed meanwhile, and the input dropped */
     }
-    conn->input_start += (uint32_t)used;
-    conn->input_bytes -= (uint32_t)used;
-    if (conn->input_bytes == 0) {
+    input->partial = partial;
+    input->start += (uint32_t)used;
+    input->bytes -= (uint32_t)used;
+    if (input->bytes == 0) {
         input_drop(conn);
     }
 }
@@ -110,8 +122,9 @@ static uint32_t bytes_for_frame(const struct berth_conn *conn, uint32_t count)
         return count;
     }
     /* What is held and not blocked was looked at, and its frame goes on. */
-    BERTH_ASSERT(conn->need > conn->input_bytes);
-    uint32_t missing = conn->need - conn->input_bytes;
+    const struct input *held = conn->input;
+    BERTH_ASSERT(held->partial.need > held->bytes);
+    uint32_t missing = held->partial.need - held->bytes;
     return missing < count ? missing : count;
 }
 
@@ -122,10 +135,13 @@ static void bytes_arrived(struct berth_conn *conn, const uint8_t *bytes, uint32_
         if (dispatch_blocked(conn)) {
             used = count;
             (void)input_append(conn, bytes, used);
-        } else if (conn->input_bytes == 0) {
-            used = (uint32_t)dispatch_bytes(conn, bytes, count);
+        } else if (input_bytes(conn) == 0) {
+            struct partial partial = {0};
+            used = (uint32_t)dispatch_bytes(conn, bytes, count, &partial);
             if (used < count) { /* then it was not closed */
-                (void)input_append(conn, bytes + used, count - used);
+                if (input_append(conn, bytes + used, count - used)) {
+                    conn->input->partial = partial;
+                }
                 used = count;
             }
         } else {
@@ -142,7 +158,7 @@ static void bytes_arrived(struct berth_conn *conn, const uint8_t *bytes, uint32_
 /* A blocked connection may go on: hands over what it holds, and receives again. */
 void receive_resume(struct berth_conn *conn)
 {
-    if (conn->state == CONN_OPEN && conn->input_bytes > 0 && (conn->flags & CF_CLOSE) == 0 &&
+    if (conn->state == CONN_OPEN && input_bytes(conn) > 0 && (conn->flags & CF_CLOSE) == 0 &&
         !dispatch_blocked(conn)) {
         input_dispatch(conn);
         deadline_partial(conn);
@@ -164,7 +180,7 @@ static bool wants_receive(const struct berth_conn *conn)
     return (conn->flags & CF_STOP) == 0 &&
            ((conn->flags & CF_BLOCKED) == 0 ||
             ((conn->flags & (CF_BLOCKED_WINDOW | CF_BLOCKED_KEPT)) == 0 &&
-             conn->input_bytes < conn->worker->server->config.receive_bytes));
+             input_bytes(conn) < conn->worker->server->config.receive_bytes));
 }
 
 /* Starts or stops the receive so that it fits the connection's state. Whether one is in flight is
@@ -177,10 +193,10 @@ void receive_update(struct berth_conn *conn)
     BERTH_ASSERT(conn->state >= CONN_OPEN);
     bool wants = wants_receive(conn);
     bool flies = (conn->flags & CF_RECEIVING) != 0;
-    bool parked = link_is_in(&conn->parked);
+    bool parked = row_link_is_in(&conn->parked);
     if (wants && !flies && !parked) {
         if (worker->parked.count > 0) {
-            list_push(&worker->parked, &conn->parked);
+            row_push(&worker->parked, conn->slot.number);
         } else {
             conn->flags = (conn->flags & ~CF_BROUGHT) | CF_RECEIVING;
             WATCH(worker, conn, RECEIVE_STARTED, 0, 0);
@@ -190,7 +206,7 @@ void receive_update(struct berth_conn *conn)
         conn->flags |= CF_CANCELLING;
         io_cancel(worker->io, conn->sock, IO_RECEIVE);
     } else if (!wants && parked) {
-        list_remove(&worker->parked, &conn->parked);
+        row_remove(&worker->parked, conn->slot.number);
     }
     deadline_reading(conn);
 }
@@ -200,7 +216,7 @@ void receive_update(struct berth_conn *conn)
 void receive_rearm_parked(struct worker *worker)
 {
     for (uint32_t free = io_leases_free(worker->io); free > 0 && worker->parked.count > 0; free--) {
-        struct berth_conn *conn = LIST_ENTRY(list_take(&worker->parked), struct berth_conn, parked);
+        struct berth_conn *conn = &worker->conns[row_take(&worker->parked)];
         conn->flags = (conn->flags & ~CF_BROUGHT) | CF_RECEIVING;
         WATCH(worker, conn, RESUMED, 0, BERTH_PAUSE_BUFFERS);
         WATCH(worker, conn, RECEIVE_STARTED, 0, 0);
@@ -217,9 +233,9 @@ static void park(struct berth_conn *conn)
         return;
     }
     if ((conn->flags & CF_BROUGHT) != 0) {
-        list_push(&conn->worker->parked, &conn->parked);
+        row_push(&conn->worker->parked, conn->slot.number);
     } else {
-        list_push_front(&conn->worker->parked, &conn->parked);
+        row_push_front(&conn->worker->parked, conn->slot.number);
     }
 }
 

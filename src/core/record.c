@@ -108,11 +108,11 @@ void watch_batch(struct berth_conn *conn, uint32_t count)
     struct worker *worker = conn->worker;
     for (uint32_t i = 0; i < count; i++) {
         const struct berth_message *message = &worker->batch[i];
-        if (message->header_bytes > 0 && !conn->header_told) {
+        if (message->header_bytes > 0 && (conn->flags & CF_HEADER_TOLD) == 0) {
             event_watch(worker, conn, EVENT(HEADER, message->header_bytes, message->size));
         }
         event_watch(worker, conn, EVENT(MESSAGE, 0, message->size));
-        conn->header_told = false;
+        conn->flags &= ~CF_HEADER_TOLD;
     }
 }
 
@@ -126,9 +126,9 @@ void watch_partial(struct berth_conn *conn, const uint8_t *bytes, size_t count, 
         event_watch(worker, conn, EVENT(HEADER_PARTIAL, 0, count));
         return;
     }
-    if (headed && !conn->header_told) {
+    if (headed && (conn->flags & CF_HEADER_TOLD) == 0) {
         event_watch(worker, conn, EVENT(HEADER, header, need - header));
-        conn->header_told = true;
+        conn->flags |= CF_HEADER_TOLD;
     }
     if (count > header) {
         bool known = headed || framing->kind == BERTH_FRAMING_FIXED;

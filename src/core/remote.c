@@ -65,7 +65,7 @@ static void word_set(struct berth_conn *conn, uint32_t generation)
 
 void remote_open(struct berth_conn *conn)
 {
-    word_set(conn, conn->generation);
+    word_set(conn, conn->slot.generation);
 }
 
 /* It is told that there is room, or ends: it waits for posts no more. */

@@ -198,7 +198,8 @@ int berth_server_create(struct berth_server **out, const struct berth_config *co
 static int check_memory(const struct berth_server *server, const struct berth_framing *framing,
                         struct berth_error *error)
 {
-    size_t frame = (size_t)framing->message_bytes_max + BERTH_HEADER_BYTES_MAX;
+    size_t frame =
+        (size_t)framing->message_bytes_max + BERTH_HEADER_BYTES_MAX + sizeof(struct input);
     size_t piece = POOL_PIECE;
     while (piece < frame) {
         piece *= 2;

@@ -62,20 +62,19 @@ int worker_create(struct worker *worker, struct berth_server *server, uint32_t i
     worker->refusals = (struct refusal *)(void *)(block + layout->refusals_at);
     worker->receive_base = block + layout->receive_at;
     recorder_init(&worker->recorder, block + layout->recorder_at, server->config.recorder_records);
-    slots_init(&worker->slots, (struct slots_entry *)(void *)(block + layout->entries_at),
-               layout->slots);
+    slots_init(&worker->slots, &worker->conns->slot, sizeof *worker->conns, layout->slots);
     if (server->config.connects_max > 0) {
-        slots_init(&worker->plan_slots,
-                   (struct slots_entry *)(void *)(block + layout->plan_entries_at),
+        struct slots_entry *entries = (void *)(block + layout->plan_entries_at);
+        slots_init(&worker->plan_slots, entries, sizeof *entries,
                    server->config.connects_max + SPARE_PLANS);
     }
-    list_init(&worker->attend);
-    list_init(&worker->parked);
-    list_init(&worker->again);
-    list_init(&worker->short_of);
+    row_init(&worker->attend, &worker->conns->attend, sizeof *worker->conns);
+    row_init(&worker->parked, &worker->conns->parked, sizeof *worker->conns);
+    row_init(&worker->again, &worker->conns->held, sizeof *worker->conns);
+    row_init(&worker->short_of, &worker->conns->held, sizeof *worker->conns);
+    row_init(&worker->kept_full, &worker->conns->held, sizeof *worker->conns);
     worker->accept_timer.kind = TIMER_ACCEPT;
     worker->stop_timer.kind = TIMER_STOP;
-    list_init(&worker->kept_full);
     list_init(&worker->starved);
     worker->space_timer.kind = TIMER_SPACE;
     return BERTH_OK;
@@ -438,7 +437,7 @@ bool worker_turn(struct worker *worker, bool wait)
     /* A callback may have forked: its child must not send what is the parent's to send. */
     BERTH_ASSERT(server_is_here(worker->server));
     for (uint32_t left = worker->attend.count; left > 0; left--) {
-        close_step(LIST_ENTRY(list_take(&worker->attend), struct berth_conn, attend));
+        close_step(&worker->conns[row_take(&worker->attend)]);
     }
     if (worker->starved.count > 0) {
         deliver_starved(worker);

@@ -12,10 +12,11 @@
 /* The last generation a slot may live in; the next would wrap. */
 #define GENERATION_LAST (UINT32_MAX)
 
-void slots_init(struct slots *slots, struct slots_entry *zeroed, uint32_t count)
+void slots_init(struct slots *slots, struct slots_entry *zeroed, size_t stride, uint32_t count)
 {
     BERTH_ASSERT(count >= 1 && count < SLOTS_NONE);
-    *slots = (struct slots){.entries = zeroed, .count = count};
+    *slots =
+        (struct slots){.entries = (uint8_t *)zeroed, .stride = (uint32_t)stride, .count = count};
 }
 
 uint32_t slots_take(struct slots *slots)
@@ -24,9 +25,10 @@ uint32_t slots_take(struct slots *slots)
     if (slot >= slots->count) {
         return SLOTS_NONE;
     }
-    struct slots_entry *entry = &slots->entries[slot];
+    struct slots_entry *entry = slots_entry_of(slots, slot);
     BERTH_ASSERT((entry->generation & 1) == 0);
-    slots->free = entry->next == 0 ? slot + 1 : entry->next - 1;
+    slots->free = entry->number == 0 ? slot + 1 : entry->number - 1;
+    entry->number = slot;
     entry->generation++;
     slots->used++;
     return slot;
@@ -35,7 +37,7 @@ uint32_t slots_take(struct slots *slots)
 void slots_give(struct slots *slots, uint32_t slot)
 {
     BERTH_ASSERT(slot < slots->count);
-    struct slots_entry *entry = &slots->entries[slot];
+    struct slots_entry *entry = slots_entry_of(slots, slot);
     BERTH_ASSERT((entry->generation & 1) == 1);
     slots->used--;
     if (entry->generation == GENERATION_LAST) {
@@ -44,6 +46,6 @@ void slots_give(struct slots *slots, uint32_t slot)
         return;
     }
     entry->generation++;
-    entry->next = slots->free + 1;
+    entry->number = slots->free + 1;
     slots->free = slot;
 }

@@ -10,6 +10,7 @@
 
 #include <sys/socket.h>
 
+#include "base/row.h"
 #include "io/io.h"
 
 /* What is in flight on a socket: bits, one an operation. */
@@ -20,14 +21,13 @@
 #define SOCK_ONCE      0x10u /* the receive in flight is for one lease */
 #define SOCK_IN_FLIGHT (SOCK_CONNECT | SOCK_RECEIVE | SOCK_SEND)
 
-/* A socket as io knows it. `backend` is the backend's own word or two, zeroed at open. */
+/* A socket as io knows it; zeroed at open. */
 struct io_sock {
     int fd; /* the descriptor; in the simulation, the number of a pipe's end */
     uint8_t flags;
     uint8_t backend_flags;
-    uint16_t generation; /* of this place in the table, for the kernel's user data */
-    uint32_t next;       /* free list; while open, a link of the backend's own */
-    uint32_t backend_word;
+    uint16_t generation;    /* of this place in the table, for the kernel's user data */
+    struct row_link link;   /* while open, the backend's own; `next` is the free list's */
     uint64_t token_receive; /* also the connect's: they never overlap */
     uint64_t token_send;
 };

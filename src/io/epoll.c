@@ -50,7 +50,6 @@
 #define EP_CONNECT_DONE 0x10u /* `send_result` is the connect's */
 #define EP_CANCEL       0x20u /* the receive or connect was cancelled */
 #define EP_CANCEL_SEND  0x40u /* the send was cancelled while it waited */
-#define EP_IN_WORK      0x80u /* stands in the work list */
 
 /* What stands in an event's data for a listener and for the wake-up; sockets have their number
  * and generation there, which stays below. */
@@ -58,21 +57,20 @@
 #define DATA_WAKE     (UINT64_C(1) << 63)
 
 struct ep_sock {
-    uint32_t previous; /* the work list; SOCK_NONE ends it */
-    uint32_t next;
-    int32_t send_result;
-    uint32_t span_size;
     const uint8_t *span;
+    uint32_t span_size;
+    int32_t send_result;
 };
+
+/* What core's connection leaves of 256 bytes. */
+_Static_assert(sizeof(struct io_sock) + sizeof(struct ep_sock) <= 48, "io and epoll a connection");
 
 struct epoll_io {
     struct io io;
     int epoll;
     int wake;
     struct ep_sock *more; /* socks_max, beside io.socks */
-    uint32_t work_first;
-    uint32_t work_last;
-    uint32_t work_count;
+    struct row work;
     uint32_t *done; /* sockets whose send is done, in order; each at most once */
     uint32_t done_count;
     uint16_t *buffers; /* the stack of free receive buffers */
@@ -104,42 +102,16 @@ static bool may_go_on(const struct epoll_io *ep)
 
 static void work_add(struct epoll_io *ep, uint32_t sock)
 {
-    struct io_sock *s = &ep->io.socks[sock];
-    if ((s->backend_flags & EP_IN_WORK) != 0) {
-        return;
+    if (!row_link_is_in(&ep->io.socks[sock].link)) {
+        row_push(&ep->work, sock);
     }
-    s->backend_flags |= EP_IN_WORK;
-    struct ep_sock *more = &ep->more[sock];
-    more->next = SOCK_NONE;
-    more->previous = ep->work_last;
-    if (ep->work_last == SOCK_NONE) {
-        ep->work_first = sock;
-    } else {
-        ep->more[ep->work_last].next = sock;
-    }
-    ep->work_last = sock;
-    ep->work_count++;
 }
 
 static void work_remove(struct epoll_io *ep, uint32_t sock)
 {
-    struct io_sock *s = &ep->io.socks[sock];
-    if ((s->backend_flags & EP_IN_WORK) == 0) {
-        return;
+    if (row_link_is_in(&ep->io.socks[sock].link)) {
+        row_remove(&ep->work, sock);
     }
-    s->backend_flags &= (uint8_t)~EP_IN_WORK;
-    struct ep_sock *more = &ep->more[sock];
-    if (more->previous == SOCK_NONE) {
-        ep->work_first = more->next;
-    } else {
-        ep->more[more->previous].next = more->next;
-    }
-    if (more->next == SOCK_NONE) {
-        ep->work_last = more->previous;
-    } else {
-        ep->more[more->next].previous = more->previous;
-    }
-    ep->work_count--;
 }
 
 /* ------------------------------------------------------------------------------ open and close */
@@ -166,8 +138,7 @@ static void free_parts(struct epoll_io *ep)
 static int ep_open(struct io *io)
 {
     struct epoll_io *ep = self(io);
-    ep->work_first = SOCK_NONE;
-    ep->work_last = SOCK_NONE;
+    row_init(&ep->work, &io->socks->link, sizeof *io->socks);
     ep->more = calloc(io->config.socks_max, sizeof *ep->more);
     ep->done = calloc(io->config.socks_max, sizeof *ep->done);
     ep->buffers = malloc(io->config.receive_count * sizeof *ep->buffers);
@@ -502,12 +473,11 @@ static void visit_cancelled_send(struct epoll_io *ep, uint32_t sock)
 static void visit_work(struct epoll_io *ep)
 {
     struct io *io = &ep->io;
-    for (uint32_t left = ep->work_count; left > 0 && may_go_on(ep); left--) {
+    for (uint32_t left = ep->work.count; left > 0 && may_go_on(ep); left--) {
         if (ep->buffers_count == 0 && !ep->dry) {
             return; /* those that got none stay in front of those that got one */
         }
-        uint32_t sock = ep->work_first;
-        work_remove(ep, sock);
+        uint32_t sock = row_take(&ep->work);
         visit_cancelled_send(ep, sock);
         if (!io_room(io)) {
             work_add(ep, sock); /* the rest is for the next reap */
@@ -619,7 +589,7 @@ static void ep_reap(struct io *io, uint64_t deadline_ns)
     }
     ep->skipped_wait = false;
     if (ep->events_next == ep->events_count) {
-        bool waits = io->out_count == 0 && ep->work_count == 0 && ep->done_count == 0;
+        bool waits = io->out_count == 0 && ep->work.count == 0 && ep->done_count == 0;
         wait_for_events(ep, waits ? deadline_ns : 0);
     }
     io_clock_read(io);

@@ -116,7 +116,7 @@ uint32_t io_sock_open(struct io *io, int fd)
     }
     struct io_sock *s = &io->socks[sock];
     BERTH_ASSERT(s->flags == 0);
-    io->socks_free = s->next == 0 ? sock + 1 : s->next - 1;
+    io->socks_free = s->link.next == 0 ? sock + 1 : s->link.next - 1;
     uint16_t generation = (uint16_t)(s->generation + 1);
     *s = (struct io_sock){.fd = fd, .flags = SOCK_OPEN, .generation = generation};
     io->socks_open++;
@@ -129,7 +129,7 @@ void io_sock_free(struct io *io, uint32_t sock)
     BERTH_ASSERT((s->flags & SOCK_IN_FLIGHT) == 0);
     s->flags = 0;
     s->fd = -1;
-    s->next = io->socks_free + 1;
+    s->link.next = io->socks_free + 1;
     io->socks_free = sock;
     io->socks_open--;
 }

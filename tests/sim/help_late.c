@@ -466,7 +466,7 @@ void late_check_worker(struct stage *stage, struct worker *worker)
         if (at->quiet > QUIET_MOST) {
             stage_fail(stage, "visit %u: no on_drained came", number_of(stage, visit));
         }
-        if (!link_is_in(&conn->held) &&
+        if (!row_link_is_in(&conn->held) &&
             (conn->flags & (CF_AGAIN | CF_BLOCKED_KEPT | CF_BLOCKED_SPACE)) != 0) {
             stage_fail(stage, "visit %u: flags %x, and it stands in no list",
                        number_of(stage, visit), conn->flags);

@@ -70,7 +70,7 @@ static void print_run(const struct stage *stage)
             const struct berth_conn *conn = &worker->conns[slot];
             if (conn->state != CONN_FREE) {
                 fprintf(stderr, "  slot %u: state %u flags %x in %u out %u%s%s\n", slot,
-                        conn->state, conn->flags, conn->input_bytes, conn->out.bytes,
+                        conn->state, conn->flags, input_bytes(conn), conn->out.bytes,
                         conn->sock >= 0 && io_in_flight(worker->io, conn->sock, IO_RECEIVE)
                             ? ", receives"
                             : "",

@@ -413,7 +413,7 @@ static void a_stale_token_is_followed_nowhere(void **state)
     play(&seed_framing, NULL);
     struct worker *worker = scene.worker;
     const struct berth_conn *live = &worker->conns[0];
-    uint32_t generation = live->generation;
+    uint32_t generation = live->slot.generation;
     assert_ptr_equal(conn_of_token(worker, io_token(IO_SEND, generation, 0)), live);
     assert_null(conn_of_token(worker, io_token(IO_SEND, generation - 2, 0)));
     assert_null(conn_of_token(worker, io_token(IO_SEND, generation, worker->slots.count)));

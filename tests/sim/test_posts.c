@@ -20,7 +20,7 @@ static void note_handle(struct berth_conn *conn)
 
 static void note_drained(struct berth_conn *conn)
 {
-    drained[conn->slot]++;
+    drained[conn->slot.number]++;
     scene.drains++;
 }
 

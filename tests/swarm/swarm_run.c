@@ -59,7 +59,7 @@ static void print_workers(const struct swarm *swarm)
             }
             bool has = conn->sock >= 0;
             fprintf(stderr, "  slot %u: state %u reason %u flags %x in %u out %u window %u%s%s\n",
-                    slot, conn->state, conn->reason, conn->flags, conn->input_bytes,
+                    slot, conn->state, conn->reason, conn->flags, input_bytes(conn),
                     conn->out.bytes, conn->window_count,
                     has && io_in_flight(worker->io, conn->sock, IO_RECEIVE) ? ", receives" : "",
                     has && io_in_flight(worker->io, conn->sock, IO_SEND) ? ", sends" : "");
@@ -141,7 +141,8 @@ static void wrap_counters(struct swarm *swarm)
         struct worker *worker = &swarm->server->workers[w];
         worker->turn = UINT32_MAX - WRAP_TURNS;
         for (uint32_t slot = 0; slot < worker->slots.count; slot++) {
-            worker->slots.entries[slot].generation = IO_GENERATION_MASK - WRAP_GENERATIONS;
+            slots_entry_of(&worker->slots, slot)->generation =
+                IO_GENERATION_MASK - WRAP_GENERATIONS;
         }
     }
 }
@@ -216,7 +217,7 @@ static void validate(struct swarm *swarm, uint32_t index)
             swarm_fail(swarm, "slot %u: flags %x, and nothing is queued or kept", slot,
                        conn->flags);
         }
-        if (!link_is_in(&conn->held) &&
+        if (!row_link_is_in(&conn->held) &&
             (conn->flags & (CF_AGAIN | CF_BLOCKED_KEPT | CF_BLOCKED_SPACE)) != 0) {
             swarm_fail(swarm, "slot %u: flags %x, and it stands in no list", slot, conn->flags);
         }

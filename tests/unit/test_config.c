@@ -188,11 +188,10 @@ static void layout_of(uint32_t connections, uint32_t connects, uint64_t pool)
     assert_true(l.slots >= connections + connects);
     assert_true(l.pool_bytes <= c.pool_bytes && l.pool_bytes + 4096 > c.pool_bytes);
     /* The parts, in order; each begins at a page and ends before the next. */
-    const size_t begins[] = {l.conns_at,    l.entries_at,  l.plans_at,   l.plan_entries_at,
-                             l.refusals_at, l.recorder_at, l.receive_at, l.account_at,
-                             l.pool_at,     l.bytes};
+    const size_t begins[] = {l.conns_at,    l.plans_at,    l.plan_entries_at,
+                             l.refusals_at, l.recorder_at, l.receive_at,
+                             l.account_at,  l.pool_at,     l.bytes};
     const size_t sizes[] = {l.slots * sizeof(struct berth_conn),
-                            l.slots * sizeof(struct slots_entry),
                             plans * sizeof(struct plan),
                             plans * sizeof(struct slots_entry),
                             REFUSALS_KEPT * sizeof(struct refusal),

@@ -20,7 +20,7 @@ static void fresh_slots_come_in_order(void **state)
     (void)state;
     struct slots_entry entries[COUNT] = {{0}};
     struct slots slots;
-    slots_init(&slots, entries, COUNT);
+    slots_init(&slots, entries, sizeof *entries, COUNT);
     for (uint32_t i = 0; i < COUNT; i++) {
         assert_int_equal(slots_free_count(&slots), COUNT - i);
         assert_int_equal(slots_take(&slots), i);
@@ -37,7 +37,7 @@ static void the_last_freed_is_the_next_taken(void **state)
     (void)state;
     struct slots_entry entries[COUNT] = {{0}};
     struct slots slots;
-    slots_init(&slots, entries, COUNT);
+    slots_init(&slots, entries, sizeof *entries, COUNT);
     for (uint32_t i = 0; i < 10; i++) {
         (void)slots_take(&slots);
     }
@@ -55,7 +55,7 @@ static void generations_go_stale(void **state)
     (void)state;
     struct slots_entry entries[2] = {{0}};
     struct slots slots;
-    slots_init(&slots, entries, 2);
+    slots_init(&slots, entries, sizeof *entries, 2);
     uint32_t before = 0;
     for (uint32_t life = 0; life < 1000; life++) {
         assert_int_equal(slots_take(&slots), 0);
@@ -79,7 +79,7 @@ static void a_generation_that_would_wrap_retires_its_slot(void **state)
     (void)state;
     struct slots_entry entries[3] = {{0}};
     struct slots slots;
-    slots_init(&slots, entries, 3);
+    slots_init(&slots, entries, sizeof *entries, 3);
     entries[1].generation = UINT32_MAX - 1; /* one life is left */
     assert_int_equal(slots_take(&slots), 0);
     assert_int_equal(slots_take(&slots), 1);
@@ -112,7 +112,7 @@ static void random_takes_and_gives(void **state)
         uint32_t used = 0;
         struct slots slots;
         srand(seed);
-        slots_init(&slots, entries, COUNT);
+        slots_init(&slots, entries, sizeof *entries, COUNT);
         for (unsigned step = 0; step < 3000; step++) {
             uint32_t slot = (uint32_t)rand() % COUNT;
             if (rand() % 2 == 0) {
