@@ -152,8 +152,19 @@ struct berth_config {
      * next one waits in the listening socket's queue until one leaves. */
     uint32_t connections_max;
 
+    /* Of these, the most on one worker, so that no worker gets more than a descriptor table holds.
+     * The others take them. 0 (default): connections_max. */
+    uint32_t worker_connections_max;
+
     /* Outgoing connections at once, over all workers; default 0. */
     uint32_t connects_max;
+
+    /* Each worker has a table of descriptors of its own (unshare(2) with CLONE_FILES), a copy of
+     * the process's at start: then RLIMIT_NOFILE is the limit of each worker and not of all
+     * together. The price: descriptors that the program opens or closes after start are not opened
+     * or closed in callbacks, nor those of callbacks elsewhere, and a callback may not call
+     * functions of another server (asserted where it would have to wake one). Default false. */
+    bool worker_descriptors;
 
     /* The most bytes of one receive operation, 1 to 1 MiB; default 73,728. Small messages do not
      * mind a large one: many fit. */

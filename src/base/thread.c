@@ -29,6 +29,11 @@ int thread_start(pthread_t *out, const char *name, void *(*run)(void *), void *a
     return result;
 }
 
+int thread_own_descriptors(void)
+{
+    return unshare(CLONE_FILES) < 0 ? -errno : 0;
+}
+
 void latch_init(struct latch *latch)
 {
     pthread_condattr_t monotonic;

@@ -24,6 +24,10 @@ void latch_add(struct latch *latch);
  * is. */
 bool latch_wait(struct latch *latch, uint32_t wanted, int64_t timeout_ms);
 
+/* Gives the calling thread a table of descriptors of its own, a copy of the process's as it is now.
+ * 0 or a negative errno. */
+int thread_own_descriptors(void);
+
 /* How many CPUs this process may run on, at least 1. */
 uint32_t thread_cpus(void);
 

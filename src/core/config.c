@@ -116,6 +116,7 @@ static int check_bounds(const struct berth_config *c, struct berth_error *error)
         {"backend", (uint64_t)c->backend, BERTH_BACKEND_AUTO, BERTH_BACKEND_EPOLL},
         {"workers", c->workers, 1, WORKERS_MAX},
         {"connections_max", c->connections_max, 1, CONNECTIONS_MAX},
+        {"worker_connections_max", c->worker_connections_max, 1, CONNECTIONS_MAX},
         {"connects_max", c->connects_max, 0, CONNECTIONS_MAX},
         {"receive_bytes", c->receive_bytes, 1, RECEIVE_BYTES_MAX},
         {"receive_buffers", c->receive_buffers, 2, RECEIVE_BUFFERS_MAX},
@@ -159,10 +160,19 @@ static int check_bounds(const struct berth_config *c, struct berth_error *error)
         return error_set(error, BERTH_E_INVALID, 0, "recorder_records",
                          "recorder_records is %u; it must be a power of two", c->recorder_records);
     }
-    if ((uint64_t)c->connections_max + c->connects_max + SPARE_PLANS > SLOTS_MAX) {
-        return error_set(error, BERTH_E_INVALID, 0, "connects_max",
-                         "connections_max and connects_max together are %llu; at most %u fit",
-                         (unsigned long long)c->connections_max + c->connects_max, SLOTS_MAX);
+    uint64_t of_all = (uint64_t)c->worker_connections_max * c->workers;
+    if (of_all < c->connections_max) {
+        return error_set(error, BERTH_E_INVALID, 0, "worker_connections_max",
+                         "connections_max is %u; %u workers of worker_connections_max %u have %llu",
+                         c->connections_max, c->workers, c->worker_connections_max,
+                         (unsigned long long)of_all);
+    }
+    uint64_t slots = (uint64_t)c->worker_connections_max + c->connects_max;
+    if (slots + SPARE_PLANS > SLOTS_MAX) {
+        return error_set(
+            error, BERTH_E_INVALID, 0, "connects_max",
+            "a worker's connections and connects_max together are %llu; at most %u fit",
+            (unsigned long long)slots, SLOTS_MAX);
     }
     return BERTH_OK;
 }
@@ -176,8 +186,12 @@ int config_resolve(struct berth_config *config, struct berth_error *error)
     if (config->workers == 0) {
         config->workers = thread_cpus() < WORKERS_MAX ? thread_cpus() : WORKERS_MAX;
     }
+    if (config->worker_connections_max == 0 ||
+        config->worker_connections_max > config->connections_max) {
+        config->worker_connections_max = config->connections_max;
+    }
     if (config->pool_bytes == 0) {
-        uint64_t conns = (uint64_t)config->connections_max + config->connects_max;
+        uint64_t conns = (uint64_t)config->worker_connections_max + config->connects_max;
         config->pool_bytes = POOL_BYTES_BASE + conns * POOL_BYTES_PER_CONN;
         if (config->pool_bytes > POOL_BYTES_DEFAULT_MAX) {
             config->pool_bytes = POOL_BYTES_DEFAULT_MAX;
@@ -197,7 +211,7 @@ void layout_plan(const struct berth_config *config, struct layout *out)
 {
     size_t at = 0;
     size_t plans = config->connects_max == 0 ? 0 : (size_t)config->connects_max + SPARE_PLANS;
-    size_t slots = config->connections_max + plans;
+    size_t slots = config->worker_connections_max + plans;
     out->slots = (uint32_t)slots;
     out->pool_bytes = (size_t)(config->pool_bytes / PAGE * PAGE);
     out->conns_at = put(&at, slots * sizeof(struct berth_conn));

@@ -308,6 +308,7 @@ struct worker {
     uint8_t *receive_base;
     pthread_t thread;
     bool thread_runs;
+    int wake_id;               /* config.worker_descriptors: from io_wake_open; 0: none */
     _Atomic(struct io *) wake; /* whom other threads wake; NULL while there is none */
     _Atomic uint32_t wakers;   /* who is doing so right now */
     struct mailbox mailbox;    /* what other threads ask for: remote.c */

@@ -281,6 +281,32 @@ int berth_listen(struct berth_server *server, const struct berth_listen_options 
 /* ------------------------------------------------------------------------------------ start and
  * stop */
 
+/* Wake-ups that are in the tables of all workers. 0 or a negative errno. */
+static int open_wakes(struct berth_server *server)
+{
+    if (!server->config.worker_descriptors) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < server->config.workers; i++) {
+        int wake = io_wake_open();
+        if (wake < 0) {
+            return wake;
+        }
+        server->workers[i].wake_id = wake;
+    }
+    return 0;
+}
+
+static void close_wakes(struct berth_server *server)
+{
+    for (uint32_t i = 0; i < server->config.workers; i++) {
+        if (server->workers[i].wake_id > 0) {
+            io_wake_close(server->workers[i].wake_id);
+            server->workers[i].wake_id = 0;
+        }
+    }
+}
+
 /* Returns how many workers' threads run. */
 static uint32_t start_threads(struct berth_server *server)
 {
@@ -302,6 +328,12 @@ int berth_server_start(struct berth_server *server, struct berth_error *error)
 {
     if (server->state != SERVER_CREATED) {
         return error_set(error, BERTH_E_STATE, 0, NULL, "the server was started before");
+    }
+    int wakes = open_wakes(server);
+    if (wakes < 0) {
+        close_wakes(server);
+        return error_set(error, BERTH_E_SYSTEM, -wakes, "worker_descriptors",
+                         "no descriptors to wake %u workers", server->config.workers);
     }
     *server->here = true; /* a program may have become a daemon since create */
     server->state = SERVER_RUNNING;
@@ -360,6 +392,7 @@ bool berth_server_wait(struct berth_server *server, int64_t timeout_ms)
         pthread_join(server->workers[i].thread, NULL);
         server->workers[i].thread_runs = false;
     }
+    close_wakes(server);
     server->state = SERVER_ENDED;
     return true;
 }

@@ -90,6 +90,7 @@ int worker_open(struct worker *worker)
     struct berth_server *server = worker->server;
     const struct layout *layout = &server->layout;
     struct io_config config = {
+        .wake = worker->wake_id,
         .world = server->world,
         .socks_max = layout->slots,
         .listeners = server->listeners,
@@ -134,6 +135,11 @@ void worker_close(struct worker *worker)
 
 void worker_wake(struct worker *worker)
 {
+    /* The wake-up's number means something else, or nothing, in the table of another server's
+     * worker: opened there, it could be a client's. */
+    const struct worker *caller = worker_current();
+    BERTH_ASSERT(caller == NULL || caller->server == worker->server ||
+                 !caller->server->config.worker_descriptors);
     atomic_fetch_add(&worker->wakers, 1); /* worker_close waits for us */
     struct io *io = atomic_load(&worker->wake);
     if (io != NULL && server_is_here(worker->server)) {
@@ -455,7 +461,8 @@ void *worker_run(void *argument)
 {
     struct worker *worker = argument;
     struct berth_server *server = worker->server;
-    int result = worker_open(worker);
+    int result = server->config.worker_descriptors ? thread_own_descriptors() : 0;
+    result = result < 0 ? result : worker_open(worker);
     if (result < 0) {
         int none = 0;
         atomic_compare_exchange_strong(&server->start_result, &none, result);

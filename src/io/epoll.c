@@ -22,7 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -143,10 +142,10 @@ static int ep_open(struct io *io)
     ep->done = calloc(io->config.socks_max, sizeof *ep->done);
     ep->buffers = malloc(io->config.receive_count * sizeof *ep->buffers);
     ep->epoll = epoll_create1(EPOLL_CLOEXEC);
-    ep->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    ep->wake = io->config.wake > 0 ? io->config.wake : io_wake_open();
     bool memory = ep->more != NULL && ep->done != NULL && ep->buffers != NULL;
     if (!memory || ep->epoll < 0 || ep->wake < 0 || add_wake(ep) < 0) {
-        int error = memory ? errno : ENOMEM;
+        int error = !memory ? ENOMEM : ep->wake < 0 ? -ep->wake : errno;
         free_parts(ep);
         return -error;
     }

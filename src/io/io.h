@@ -146,6 +146,8 @@ struct io_listener {
 };
 
 struct io_config {
+    int wake; /* from io_wake_open, in a table of descriptors of this thread's own; takes that one.
+                 0: io opens one */
     void *world;                         /* sim: a struct sim_world; fault: a struct fault_setup */
     uint32_t socks_max;                  /* sockets open at once, without listeners */
     const struct io_listener *listeners; /* borrowed until io_close_all */
@@ -200,6 +202,11 @@ void io_listener_halt(const struct io_backend *backend, void *world, struct io_l
 int io_listener_resume(const struct io_backend *backend, void *world, struct io_listener *listener);
 
 /* ------------------------------------------------------------------------------ a worker's io */
+
+/* What io_wake writes to, to be opened before threads take tables of descriptors of their own, so
+ * that all of them have it under one number. Above 0, or a negative errno. */
+int io_wake_open(void);
+void io_wake_close(int wake);
 
 /* Opens an io on the calling thread, which becomes its only one. Returns 0 or a negative errno. */
 int io_open(const struct io_backend *backend, const struct io_config *config, struct io **out);

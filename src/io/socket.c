@@ -8,11 +8,28 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "io/backend.h"
+
+int io_wake_open(void)
+{
+    /* It blocks: a ring waits on it by poll, and would give up on one that does not. */
+    int wake = eventfd(0, EFD_CLOEXEC);
+    if (wake == 0) { /* a program without a standard input; 0 is no wake (io_config) */
+        wake = fcntl(0, F_DUPFD_CLOEXEC, 1);
+        close(0);
+    }
+    return wake < 0 ? -errno : wake;
+}
+
+void io_wake_close(int wake)
+{
+    close(wake);
+}
 
 static socklen_t to_system(const struct berth_address *address, struct sockaddr_storage *out)
 {

@@ -163,10 +163,9 @@ int uring_queue_open(struct uring *u, struct uring_fault *fault)
     if (result < 0) {
         goto no_buffers;
     }
-    /* It blocks: the ring waits on it by poll, and would give up on one that does not. */
-    u->wake_fd = eventfd(0, EFD_CLOEXEC);
+    u->wake_fd = u->io.config.wake > 0 ? u->io.config.wake : io_wake_open();
     if (u->wake_fd < 0) {
-        result = failed(fault, "eventfd", -errno);
+        result = failed(fault, "eventfd", u->wake_fd);
         goto no_eventfd;
     }
     return 0;

@@ -25,7 +25,9 @@ static void defaults(void **state)
     assert_int_equal(c.backend, BERTH_BACKEND_AUTO);
     assert_int_equal(c.workers, 0);
     assert_int_equal(c.connections_max, 1000);
+    assert_int_equal(c.worker_connections_max, 0);
     assert_int_equal(c.connects_max, 0);
+    assert_false(c.worker_descriptors);
     assert_int_equal(c.receive_bytes, 73728);
     assert_int_equal(c.receive_buffers, 64);
     assert_int_equal(c.send_bytes, 256 * 1024);
@@ -50,7 +52,9 @@ static void defaults(void **state)
     assert_int_equal(config_resolve(&c, NULL), BERTH_OK);
     assert_int_equal(c.workers, thread_cpus()); /* each 0 is a number now */
     assert_int_equal(c.pool_bytes, 256 * MIB + 1000 * 4096);
+    assert_int_equal(c.worker_connections_max, 1000);
     c.connections_max = 4000000;
+    c.worker_connections_max = 0;
     c.pool_bytes = 0;
     assert_int_equal(config_resolve(&c, NULL), BERTH_OK);
     assert_int_equal(c.pool_bytes, 4096 * MIB); /* and no more */
@@ -168,6 +172,12 @@ static void what_does_not_go_together_is_refused(void **state)
     assert_int_equal(config_resolve(&c, &error), BERTH_E_INVALID);
     assert_string_equal(error.setting, "connects_max");
     berth_config_init(&c);
+    c.workers = 3;
+    c.connections_max = 100;
+    c.worker_connections_max = 33;
+    assert_int_equal(config_resolve(&c, &error), BERTH_E_INVALID);
+    assert_string_equal(error.setting, "worker_connections_max");
+    berth_config_init(&c);
     c.backend = (enum berth_backend)7;
     assert_int_equal(config_resolve(&c, &error), BERTH_E_INVALID);
     assert_string_equal(error.setting, "backend");
@@ -216,6 +226,26 @@ static void the_parts_of_a_block_do_not_overlap(void **state)
 }
 
 /* Everything as large as it may be: still less than a process has addresses for. */
+/* A worker has slots for what it may take, and no more. */
+static void a_worker_may_take_less_than_all(void **state)
+{
+    (void)state;
+    struct berth_config c;
+    struct layout l;
+    const struct {
+        uint32_t given, slots;
+    } shares[] = {{0, 100}, {34, 34}, {99, 99}, {100, 100}, {4000001, 100}};
+    for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
+        berth_config_init(&c);
+        c.workers = 3;
+        c.connections_max = 100;
+        c.worker_connections_max = shares[i].given;
+        assert_int_equal(config_resolve(&c, NULL), BERTH_OK);
+        layout_plan(&c, &l);
+        assert_int_equal(l.slots, shares[i].slots);
+    }
+}
+
 static void the_largest_block_has_addresses(void **state)
 {
     (void)state;
@@ -244,6 +274,7 @@ int main(void)
         cmocka_unit_test(each_bound_is_held_and_named),
         cmocka_unit_test(what_does_not_go_together_is_refused),
         cmocka_unit_test(the_parts_of_a_block_do_not_overlap),
+        cmocka_unit_test(a_worker_may_take_less_than_all),
         cmocka_unit_test(the_largest_block_has_addresses),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -7,10 +7,12 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/thread.h"
 #include "refuse.h"
@@ -122,6 +124,52 @@ static void a_thread_that_cannot_start_is_told(void **state)
     assert_int_equal(refuse_in_child(start_without_threads, &report), EAGAIN);
 }
 
+struct tables {
+    int before; /* opened before the thread takes a table */
+    int result;
+    bool there; /* in it */
+    int inside; /* opened in it */
+};
+
+static void *run_with_a_table(void *argument)
+{
+    struct tables *tables = argument;
+    tables->result = thread_own_descriptors();
+    tables->there = fcntl(tables->before, F_GETFD) >= 0;
+    tables->inside = fcntl(tables->before, F_DUPFD_CLOEXEC, 100);
+    close(tables->before);
+    return NULL;
+}
+
+/* What it opens and closes is nobody else's, and goes with it. */
+static void a_thread_may_have_descriptors_of_its_own(void **state)
+{
+    (void)state;
+    struct tables tables = {.before = open("/dev/null", O_RDONLY | O_CLOEXEC), .inside = -1};
+    pthread_t thread;
+    assert_true(tables.before >= 0);
+    assert_int_equal(thread_start(&thread, "berth-test", run_with_a_table, &tables), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(tables.result, 0);
+    assert_true(tables.there);
+    assert_true(tables.inside >= 100);
+    assert_int_equal(fcntl(tables.inside, F_GETFD), -1);
+    assert_int_equal(close(tables.before), 0);
+}
+
+static int own_without_unshare(void *argument)
+{
+    (void)argument;
+    refuse_call(SYS_unshare, EPERM);
+    return -thread_own_descriptors();
+}
+
+static void who_gets_no_table_is_told(void **state)
+{
+    (void)state;
+    assert_int_equal(refuse_in_child(own_without_unshare, NULL), EPERM);
+}
+
 static int count_without_affinity(void *argument)
 {
     (void)argument;
@@ -142,6 +190,8 @@ int main(void)
         cmocka_unit_test(a_latch_waits_its_time_and_no_less),
         cmocka_unit_test(there_is_a_cpu),
         cmocka_unit_test(a_thread_that_cannot_start_is_told),
+        cmocka_unit_test(a_thread_may_have_descriptors_of_its_own),
+        cmocka_unit_test(who_gets_no_table_is_told),
         cmocka_unit_test(a_cpu_is_there_when_the_system_does_not_say),
     };
     return cmocka_run_group_tests_name("thread", tests, NULL, NULL);
