@@ -37,19 +37,24 @@ static int report(const struct options *options, const struct berth_error *error
     return error->code == BERTH_E_INVALID ? EXIT_REFUSED : EXIT_FAILURE;
 }
 
-/* Raises the descriptor limit as far as the process may, and says so if that is too little. */
+/* Raises the limit of descriptors as far as the process may, and says so if that is too little: for
+ * all workers together, or for each if they have tables of their own. */
 static void raise_descriptor_limit(const struct options *options)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
         return;
     }
+    bool each = options->worker_descriptors && options->worker_connections > 0 &&
+                options->worker_connections < options->max_connections;
+    uint32_t wanted = each ? options->worker_connections : options->max_connections;
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-        limit.rlim_cur < options->max_connections) {
-        log_line("--max-connections %u is more than the %llu descriptors this process may have; "
+        limit.rlim_cur < wanted) {
+        log_line("--%s %u is more than the %llu descriptors this process may have; "
                  "clients beyond them wait",
-                 options->max_connections, (unsigned long long)limit.rlim_cur);
+                 each ? "worker-connections" : "max-connections", wanted,
+                 (unsigned long long)limit.rlim_cur);
     }
 }
 
@@ -59,6 +64,8 @@ static void configure(const struct options *options, struct berth_config *config
     config->backend = options->backend;
     config->workers = options->workers;
     config->connections_max = options->max_connections;
+    config->worker_connections_max = options->worker_connections;
+    config->worker_descriptors = options->worker_descriptors;
     config->first_message_timeout_ms = options->timeouts_ms[TIMEOUT_FIRST_MESSAGE];
     config->message_timeout_ms = options->timeouts_ms[TIMEOUT_MESSAGE];
     config->receive_idle_timeout_ms = options->timeouts_ms[TIMEOUT_RECEIVE_IDLE];

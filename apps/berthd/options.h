@@ -55,7 +55,9 @@ struct options {
     uint32_t listens_count;
     uint32_t backlog;
     uint32_t max_connections;
-    uint32_t workers; /* 0: one per CPU */
+    uint32_t workers;            /* 0: one per CPU */
+    uint32_t worker_connections; /* 0: max_connections */
+    bool worker_descriptors;
     enum berth_backend backend;
     uint32_t linger_ms;
     uint32_t stop_timeout_ms;

@@ -92,6 +92,11 @@ static bool read_workers(struct options *o, const char *text)
     return read_u32_or_auto(text, 1, WORKERS_MOST, &o->workers);
 }
 
+static bool read_worker_connections(struct options *o, const char *text)
+{
+    return read_u32_or_auto(text, 1, CONNECTIONS_MOST, &o->worker_connections);
+}
+
 static bool read_backend(struct options *o, const char *text)
 {
     static const char *const names[] = {"auto", "uring", "epoll"};
@@ -290,6 +295,11 @@ static bool read_end_with_input(struct options *o, const char *text)
     return read_yes_or_no(text, &o->end_with_input);
 }
 
+static bool read_worker_descriptors(struct options *o, const char *text)
+{
+    return read_yes_or_no(text, &o->worker_descriptors);
+}
+
 static bool read_watch(struct options *o, const char *text)
 {
     o->watch.modes = 0;
@@ -341,6 +351,20 @@ const struct setting settings[] = {
      .initial = "auto",
      .comment = "Threads; auto is one for each CPU.",
      .fields = " workers "},
+    {.name = "worker-connections",
+     .read = read_worker_connections,
+     .wants = "auto or a number from 1 to 4000000",
+     .initial = "auto",
+     .comment = "The most connections of one worker; auto is max-connections.",
+     .fields = " worker_connections_max "},
+    {.name = "worker-descriptors",
+     .read = read_worker_descriptors,
+     .wants = "yes or no",
+     .initial = "no",
+     .comment = "Whether each worker has a table of descriptors of its own, so that the system's "
+                "limit for a process (ulimit -n) is one for each worker.",
+     .fields = " worker_descriptors ",
+     .alone = true},
     {.name = "backend",
      .read = read_backend,
      .wants = "auto, uring or epoll",
