@@ -59,6 +59,7 @@ static void configure(struct client *client, struct berth_config *config)
     berth_config_init(config);
     config->backend = options->backend;
     config->workers = client->workers;
+    config->worker_descriptors = options->worker_descriptors;
     config->connections_max = 1; /* none is accepted */
     config->connects_max = options->at_once;
     config->stop_timeout_ms = STOP_TIMEOUT_MS;
@@ -166,6 +167,7 @@ bool client_make(struct client *client, const struct options *options,
     };
     atomic_init(&client->unfinished, options->connections);
     atomic_init(&client->unended, options->at_once);
+    stage_begin(client);
     if (!reserve(client, why) || !build(client, why)) {
         return false;
     }
@@ -181,6 +183,9 @@ bool client_start(struct client *client, struct berth_error *why)
 {
     uint64_t duration = client->options->duration_ns;
     client->started_ns = clock_now_ns();
+    if (client->options->idle > 0) {
+        duration = 0; /* it begins later: stage.c */
+    }
     client->deadline_ns = duration == 0 ? UINT64_MAX : client->started_ns + duration;
     return berth_server_start(client->server, why) == BERTH_OK;
 }

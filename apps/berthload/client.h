@@ -14,6 +14,7 @@
 #include "options.h"
 #include "pace.h"
 #include "resolve.h"
+#include "stage.h"
 #include "tally.h"
 #include "verify.h"
 
@@ -50,6 +51,13 @@ struct client {
     atomic_bool begun;
     struct moment begin;
     struct moment end;
+
+    /* With --idle: stage.c. */
+    atomic_uint stage;        /* an enum stage */
+    _Atomic uint32_t unheard; /* connections whose first message is not answered, nor will be */
+    bool visit_due;           /* the connections are to be told of the stage */
+    uint64_t opening_ns;      /* what it took until all were open */
+    uint64_t first_ns;        /* and then, until each had its first answer */
 
     atomic_uint halt;            /* an enum cause: stop sending, because of it; CAUSE_NONE: go on */
     _Atomic uint32_t open;       /* connections now */

@@ -58,8 +58,10 @@ static void put_options(struct part part, const struct options *options)
     put_flag(part, "growing", options->growing);
     put_count(part, "size_min", options->sized ? options->size_min : 0);
     put_count(part, "size_max", options->message_bytes);
+    put_count(part, "idle", options->idle);
     put_count(part, "pipeline", options->pipeline);
     put_count(part, "workers", options->workers);
+    put_flag(part, "worker_descriptors", options->worker_descriptors);
     put_text(part, "backend", options_backend_name(options->backend));
     put_count(part, "buffer_size", options->buffer_bytes);
     put_text(part, "frame", options->frame);
@@ -67,6 +69,7 @@ static void put_options(struct part part, const struct options *options)
     put_text(part, "reply", options->with_id ? "id" : "bare");
     put_count(part, "connect_rate", options->connect_rate);
     put_number(part, "connect_delay_ms", (double)options->connect_delay_ns / (double)NS_PER_MS);
+    put_count(part, "sources", options->sources);
     if (options->retries == RETRIES_ALWAYS) {
         put_text(part, "retry", "always");
     } else {
@@ -110,11 +113,16 @@ static void put_results(struct part part, const struct results *results)
     put_count(part, "surplus_bytes", results->surplus_bytes);
     put_count(part, "sent_bytes", tally_read(&tally->sent_bytes));
     put_count(part, "answered_bytes", tally_read(&tally->right_bytes));
-    put_number(part, "messages_per_s", results_rate(results, right));
-    put_number(part, "sent_bytes_per_s", results_rate(results, tally_read(&tally->sent_bytes)));
+    put_number(part, "messages_per_s", results_rate(results, right - tally->firsts));
+    put_number(part, "sent_bytes_per_s",
+               results_rate(results, tally_read(&tally->sent_bytes) - tally->first_sent_bytes));
     put_number(part, "answered_bytes_per_s",
-               results_rate(results, tally_read(&tally->right_bytes)));
+               results_rate(results, tally_read(&tally->right_bytes) - tally->first_right_bytes));
     put_count(part, "elapsed_ns", results->elapsed_ns);
+    put_count(part, "opening_ns", results->opening_ns);
+    put_count(part, "first_answers_ns", results->first_ns);
+    put_count(part, "first_answers", results->tally.firsts);
+    put_count(part, "idle_lost", results->tally.idle_lost);
     put_count(part, "traffic_ns", results->traffic_ns);
     put_number(part, "cpu_user_s", (double)results->user_ns / (double)NS_PER_S);
     put_number(part, "cpu_system_s", (double)results->system_ns / (double)NS_PER_S);

@@ -14,6 +14,7 @@
 
 /* A worker's ring or epoll, its wake-up, and what else the library may open for it. */
 #define DESCRIPTORS_PER_WORKER 8u
+#define WORKERS_MOST           1023u /* the library's limit */
 /* The standard three, the JSON file, the libraries', and some air. */
 #define DESCRIPTORS_OWN 32u
 
@@ -111,4 +112,16 @@ uint64_t limits_memory_available(void)
 uint64_t limits_descriptors_needed(uint32_t connections, uint32_t workers)
 {
     return (uint64_t)connections + (uint64_t)workers * DESCRIPTORS_PER_WORKER + DESCRIPTORS_OWN;
+}
+
+uint32_t limits_workers_needed(uint32_t connections, uint64_t granted)
+{
+    for (uint32_t workers = 1; workers <= WORKERS_MOST; workers++) {
+        uint32_t share = connections / workers + (connections % workers != 0 ? 1 : 0);
+        /* Each table has the wake-ups of all. */
+        if ((uint64_t)share + workers + DESCRIPTORS_PER_WORKER + DESCRIPTORS_OWN <= granted) {
+            return workers;
+        }
+    }
+    return 0;
 }

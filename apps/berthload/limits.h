@@ -17,4 +17,8 @@ uint64_t limits_memory_available(void);
 /* How many descriptors a run needs. */
 uint64_t limits_descriptors_needed(uint32_t connections, uint32_t workers);
 
+/* How many workers it takes if each may have `granted` descriptors; 0: no number of them would do.
+ */
+uint32_t limits_workers_needed(uint32_t connections, uint64_t granted);
+
 #endif

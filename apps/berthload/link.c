@@ -22,6 +22,17 @@
 
 /* ---- connecting ---- */
 
+/* Where a connection comes from: the addresses take turns. */
+static struct berth_address source_of(const struct options *options, uint32_t number)
+{
+    uint32_t address = options->source + (number - 1) % options->sources;
+    struct berth_address local = {.family = BERTH_IPV4};
+    for (size_t i = 0; i < 4; i++) {
+        local.bytes[i] = (uint8_t)(address >> (24 - 8 * i));
+    }
+    return local;
+}
+
 /* With one address the library does all attempts. With several, each of its attempts is one
  * address in its turn, so that a dead first address does not keep the others from being tried. */
 static int connect_now(struct link *link)
@@ -40,6 +51,9 @@ static int connect_now(struct link *link)
         .retry_ms = RETRY_FIRST_MS,
         .retry_max_ms = RETRY_MOST_MS,
     };
+    if (options->sources > 0) {
+        connect.local = source_of(options, link->number);
+    }
     if (link->tries == 0) {
         uint64_t wait_ms = link->wait_ns / NS_PER_MS;
         connect.delay_ms = wait_ms < UINT32_MAX ? (uint32_t)wait_ms : UINT32_MAX;
@@ -111,10 +125,42 @@ static void count_finished(struct client *client, uint32_t count)
     }
 }
 
+/* Its first message is answered, or never will be. */
+static void hear(struct link *link)
+{
+    if (!link->heard) {
+        link->heard = true;
+        atomic_fetch_sub(&link->client->unheard, 1);
+    }
+}
+
+/* Whether it is one of those that say one thing and then nothing more. */
+static bool is_idle(const struct link *link)
+{
+    const struct options *options = link->client->options;
+    return link->number > options->connections - options->idle;
+}
+
+/* Whether it is to stay as it is, for others or for good (stage.c). */
+static bool waits(const struct link *link)
+{
+    switch (atomic_load(&link->client->stage)) {
+    case STAGE_OPENING:
+        return true;
+    case STAGE_FIRST:
+        return link->heard;
+    case STAGE_ACTIVE:
+        return is_idle(link);
+    default:
+        return false;
+    }
+}
+
 static void finish(struct link *link)
 {
     if (!link->finished) {
         link->finished = true;
+        hear(link);
         if (link->opened) {
             atomic_fetch_sub(&link->client->asking, 1);
         }
@@ -155,6 +201,7 @@ static void end(struct link *link)
     uint32_t dropped = pace_drop(&client->paces[link->worker]);
     if (dropped > 0) {
         link->tally->unbegun += dropped;
+        atomic_fetch_sub(&client->unheard, dropped);
         count_finished(client, dropped);
         not_made(link, 0, dropped, ACCOUNT_UNBEGUN);
     }
@@ -166,7 +213,9 @@ static void end(struct link *link)
 static bool may_send(const struct link *link, uint64_t now)
 {
     const struct client *client = link->client;
-    return link->unsent > 0 && now < client->deadline_ns &&
+    unsigned stage = atomic_load(&client->stage);
+    bool ended = stage == STAGE_FIRST ? link->sent > 0 : now >= client->deadline_ns;
+    return link->unsent > 0 && !ended && stage != STAGE_OVER &&
            atomic_load_explicit(&client->halt, memory_order_relaxed) == CAUSE_NONE;
 }
 
@@ -198,6 +247,7 @@ static void fill(struct link *link, struct berth_conn *conn, uint64_t now)
 {
     const struct message_plan *plan = &link->client->plan;
     const uint32_t pipeline = link->client->options->pipeline;
+    const uint32_t most = atomic_load(&link->client->stage) == STAGE_FIRST ? 1 : pipeline;
     uint64_t count = 0;
     uint64_t bytes = 0;
     if (!may_send(link, now)) {
@@ -205,7 +255,7 @@ static void fill(struct link *link, struct berth_conn *conn, uint64_t now)
     }
     link->filling = true;
     link->next.time_ns = now;
-    while (link->outstanding < pipeline && link->unsent > 0) {
+    while (link->outstanding < most && link->unsent > 0) {
         int err = BERTH_OK;
         uint32_t size = message_size(plan, &link->next);
         uint8_t *room = berth_send_space(conn, size, &err);
@@ -232,7 +282,7 @@ static void fill(struct link *link, struct berth_conn *conn, uint64_t now)
 /* Fills the pipeline; or, when all has been sent and answered, begins to close. */
 static void go_on(struct link *link, struct berth_conn *conn, uint64_t now)
 {
-    if (link->finished) {
+    if (link->finished || waits(link)) {
         return;
     }
     if (!link->blocked) {
@@ -326,11 +376,25 @@ static struct right_replies verify(struct link *link, const struct berth_message
     return right;
 }
 
+/* With --idle: many come at once, which is not what the run is about. */
+static void first_answered(struct link *link, uint64_t count, uint64_t bytes)
+{
+    drop_stamps(link, (uint32_t)count);
+    link->tally->firsts += count;
+    link->tally->first_sent_bytes += link->sent_bytes;
+    link->tally->first_right_bytes += bytes;
+    hear(link);
+}
+
 static void count_right(struct link *link, const struct right_replies *right, uint64_t now)
 {
     uint64_t wire = right->bytes + right->headers +
                     right->count * link->client->options->framing.delimiter_bytes;
-    take_latencies(link, right->count, now);
+    if (link->client->options->idle > 0 && !link->heard && right->count > 0) {
+        first_answered(link, right->count, right->bytes);
+    } else {
+        take_latencies(link, right->count, now);
+    }
     link->outstanding -= (uint32_t)right->count;
     tally_add(&link->tally->right, right->count);
     tally_add(&link->tally->right_bytes, right->bytes);
@@ -354,11 +418,15 @@ static bool odd_reply(struct link *link, struct berth_conn *conn, enum reply_ver
         wrong_reply(link, conn, REPLY_UNASKED, reply);
         return false;
     }
-    bool timed = step.answered && step.settled > 0;
+    bool first = link->client->options->idle > 0 && !link->heard;
+    bool timed = step.answered && step.settled > 0 && !first;
     drop_stamps(link, step.settled - (timed ? 1 : 0));
     take_latencies(link, timed ? 1 : 0, now);
     link->outstanding -= step.settled;
     link->tally->wrong += step.wrong ? 1 : 0;
+    if (first && link->outstanding == 0) {
+        hear(link);
+    }
     if (step.answered) {
         tally_add(&link->tally->right, 1);
         tally_add(&link->tally->right_bytes, reply->size);
@@ -416,11 +484,27 @@ void link_on_open(struct berth_conn *conn)
     uint32_t most = atomic_load(&client->most);
     while (open > most && !atomic_compare_exchange_weak(&client->most, &most, open)) {
     }
-    if (!atomic_exchange(&client->begun, true)) {
+    if (client->options->idle == 0 && !atomic_exchange(&client->begun, true)) {
         client->begin = (struct moment){clock_now_ns(), clock_cpu_ns()};
     }
     record_connected(link, open);
     go_on(link, conn, clock_now_ns());
+}
+
+/* The idle ones have nothing more to do with messages once they were heard, and stay until all is
+ * over. */
+void link_visit(struct berth_conn *conn, void *context)
+{
+    struct link *link = berth_conn_user(conn);
+    unsigned stage = atomic_load(&link->client->stage);
+    (void)context;
+    if (stage == STAGE_ACTIVE && is_idle(link)) {
+        finish(link);
+    } else if (stage == STAGE_OVER && link->finished) {
+        berth_close(conn);
+    } else {
+        go_on(link, conn, clock_now_ns());
+    }
 }
 
 void link_on_drained(struct berth_conn *conn)
@@ -466,6 +550,10 @@ void link_on_close(struct berth_conn *conn, enum berth_reason reason)
     uint64_t unanswered = link->outstanding;
     uint32_t cause = cause_of_end(link, reason);
     uint32_t open = atomic_fetch_sub(&client->open, 1) - 1;
+    if (is_idle(link) && reason != BERTH_REASON_LOCAL && reason != BERTH_REASON_STOP) {
+        link->tally->idle_lost++;
+        cause = reason;
+    }
     /* Who closes the run has decided that no more are to be sent. */
     if (cause != CAUSE_NONE && (cause != CAUSE_CLOSE || unanswered > 0)) {
         link->tally->lost[cause].connections++;

@@ -29,6 +29,7 @@ struct link {
     bool opened;               /* the connection was made */
     bool finished;             /* it has nothing more to do with messages */
     bool followed;             /* it is the one of --flow */
+    bool heard;                /* its first message is answered, or never will be */
     bool filling;              /* messages are being queued just now, one by one */
     struct journal_ring *ring; /* its worker's; NULL: there is no log. What follows is the log's */
     struct berth_address local;
@@ -44,6 +45,8 @@ void link_on_open(struct berth_conn *conn);
 void link_on_messages(struct berth_conn *conn, const struct berth_message *messages, size_t count);
 void link_on_drained(struct berth_conn *conn);
 void link_on_close(struct berth_conn *conn, enum berth_reason reason);
+/* A new stage began (berth_visit). */
+void link_visit(struct berth_conn *conn, void *context);
 /* With a ledger, in place of record_event, which it calls. */
 void link_on_event(void *context, struct berth_conn *conn, const struct berth_record *record);
 void link_on_connect_failed(struct berth_server *server, void *user, int system, uint32_t attempts);

@@ -66,28 +66,61 @@ static int say_failure(const struct berth_error *why)
     return EXIT_NOT_RIGHT;
 }
 
-/* Workers and descriptors: what is settled by the machine. */
-static bool fit_machine(struct options *options)
+/* More connections than a process may have descriptors: each worker then has a table of its own,
+ * and there are as many workers as that takes. false: not with so many workers as were asked for.
+ */
+static bool fit_descriptors(struct options *options, bool workers_given)
 {
-    if (options->workers == 0) {
-        options->workers = limits_cpus();
-        if (options->workers > options->at_once) {
-            options->workers = options->at_once;
-        }
-    }
     uint64_t granted = limits_raise_descriptors();
     uint64_t needed = limits_descriptors_needed(options->at_once, options->workers);
-    if (needed > granted) {
+    if (needed <= granted) {
+        return true;
+    }
+    uint32_t workers = limits_workers_needed(options->at_once, granted);
+    if (workers == 0 || (workers_given && workers > options->workers)) {
         fprintf(stderr,
                 "berthload: --%s: %" PRIu32 " need %" PRIu64
                 " descriptors, and this process may have %" PRIu64 " (ulimit -Hn)%s\n",
                 options->at_once < options->connections ? "at-once" : "connections",
                 options->at_once, needed, granted,
-                options->at_once < options->connections ? "" : "; --at-once keeps fewer open");
+                workers != 0                              ? "; more --workers have as many each"
+                : options->at_once < options->connections ? ""
+                                                          : "; --at-once keeps fewer open");
+        return false;
+    }
+    options->workers = workers_given ? options->workers : workers;
+    options->worker_descriptors = true;
+    return true;
+}
+
+/* Workers and descriptors: what is settled by the machine. */
+static bool fit_machine(struct options *options)
+{
+    bool workers_given = options->workers != 0;
+    if (!workers_given) {
+        options->workers = limits_cpus();
+        if (options->workers > options->at_once) {
+            options->workers = options->at_once;
+        }
+    }
+    if (!fit_descriptors(options, workers_given)) {
         return false;
     }
     preface_settle(options, limits_memory_available(), stderr);
     return true;
+}
+
+/* What can be reached from an IPv4 address. false: nothing. */
+static bool keep_ipv4(struct addresses *addresses)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < addresses->count; i++) {
+        if (addresses->list[i].family == BERTH_IPV4) {
+            addresses->list[kept++] = addresses->list[i];
+        }
+    }
+    addresses->count = kept;
+    return kept > 0;
 }
 
 /* --test-connection: whether the run may begin. */
@@ -141,6 +174,8 @@ static void collect(struct client *client, struct results *results)
     results->build_ns = client->build_ns;
     results->held = client->plan.texts != NULL ? preface_held(options) : 0;
     results->most = atomic_load(&client->most);
+    results->opening_ns = client->opening_ns;
+    results->first_ns = client->first_ns;
     results->traffic_ns = client->end.wall_ns - client->begin.wall_ns;
     if (results->traffic_ns > 0) {
         results->busy = (double)(client->end.cpu_ns - client->begin.cpu_ns) /
@@ -229,6 +264,10 @@ static int run(const struct options *options, FILE *json, struct lines *lines)
     const char *why = NULL;
     if (!resolve(options->host, options->port, &addresses, &why)) {
         fprintf(stderr, "berthload: --connect: %s: %s\n", options->host, why);
+        return EXIT_NOT_RIGHT;
+    }
+    if (options->sources > 0 && !keep_ipv4(&addresses)) {
+        fprintf(stderr, "berthload: --source: %s has no IPv4 address\n", options->host);
         return EXIT_NOT_RIGHT;
     }
     if (!test_connection(options, &addresses)) {

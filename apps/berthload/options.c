@@ -23,6 +23,8 @@
 #define PATIENT_NS (UINT64_C(3600) * NS_PER_S)
 /* Faster than the kernel makes connections. */
 #define RATE_MAX 10000000u
+/* A network of 16 bits: with 14,000 connections from each more than there can be. */
+#define SOURCES_MAX 65536u
 /* With the library's back-off this is more than ten days. */
 #define RETRIES_MAX 1000000u
 
@@ -82,6 +84,11 @@ static bool take_connections(struct options *options, const char *value)
 static bool take_at_once(struct options *options, const char *value)
 {
     return take_number(value, 1, CONNECTIONS_MAX, &options->at_once);
+}
+
+static bool take_idle(struct options *options, const char *value)
+{
+    return take_number(value, 1, CONNECTIONS_MAX, &options->idle);
 }
 
 static bool take_messages(struct options *options, const char *value)
@@ -190,6 +197,39 @@ static bool take_connect_delay(struct options *options, const char *value)
     return number_read_ms(value, PATIENT_NS, &options->connect_delay_ns);
 }
 
+/* An IPv4 address as a number. */
+static bool read_ipv4(const char *text, size_t bytes, uint32_t *out)
+{
+    char copy[sizeof "255.255.255.255:0"];
+    struct berth_address address;
+    int written = snprintf(copy, sizeof copy, "%.*s:0", (int)bytes, text);
+    if (bytes == 0 || (size_t)written >= sizeof copy ||
+        berth_address_parse(copy, &address) != BERTH_OK || address.family != BERTH_IPV4) {
+        return false;
+    }
+    *out = 0;
+    for (size_t i = 0; i < 4; i++) {
+        *out = *out << 8 | address.bytes[i];
+    }
+    return true;
+}
+
+static bool take_source(struct options *options, const char *value)
+{
+    const char *dash = strchr(value, '-');
+    size_t bytes = dash == NULL ? strlen(value) : (size_t)(dash - value);
+    uint32_t last = 0;
+    if (!read_ipv4(value, bytes, &options->source)) {
+        return false;
+    }
+    last = options->source;
+    if (dash != NULL && !read_ipv4(dash + 1, strlen(dash + 1), &last)) {
+        return false;
+    }
+    options->sources = last - options->source + 1;
+    return last >= options->source && options->sources <= SOURCES_MAX;
+}
+
 static bool take_retry(struct options *options, const char *value)
 {
     bool always = strcmp(value, "always") == 0;
@@ -285,6 +325,7 @@ static const struct rule rules[] = {
      take_connect},
     {"connections", "a whole number from 1 to 4,000,000", take_connections},
     {"at-once", "a whole number from 1 to 4,000,000", take_at_once},
+    {"idle", "a whole number from 1 to 4,000,000", take_idle},
     {"messages", "a whole number from 1 to 2^48", take_messages},
     {"duration", "a time above 0 such as 10, 2.5s or 500ms", take_duration},
     {"size", "a number of bytes from 0 to 1073741824, or two as MIN-MAX", take_size},
@@ -300,6 +341,8 @@ static const struct rule rules[] = {
     {"connect-rate", "a whole number from 0 to 10,000,000", take_connect_rate},
     {"connect-delay", "a number of milliseconds from 0 to 3600000, such as 5 or 0.25",
      take_connect_delay},
+    {"source", "an IPv4 address, or the first and the last of up to 65536 as ADDR-ADDR",
+     take_source},
     {"retry", "no, always, or a whole number from 0 to 1,000,000", take_retry},
     {"connect-timeout", "a time above 0, up to an hour, such as 10, 2.5s or 500ms",
      take_connect_timeout},

@@ -28,6 +28,7 @@ struct options {
     const char *connect; /* both, as they were given */
     uint32_t connections;
     uint32_t at_once;     /* connections at once; 0: all. Settled: 1 to connections */
+    uint32_t idle;        /* connections that send one message only; 0: the run has no stages */
     uint64_t messages;    /* per connection; 0: until duration_ns are over */
     uint64_t duration_ns; /* 0: until all messages are answered */
     bool sized;           /* false: messages are the seed's texts */
@@ -36,7 +37,8 @@ struct options {
     bool shared;  /* --long: all connections send one array of texts */
     bool growing; /* message i is its text and i + 1 repetitions */
     uint32_t pipeline;
-    uint32_t workers; /* 0: not said; main settles it before the run */
+    uint32_t workers;        /* 0: not said; main settles it before the run */
+    bool worker_descriptors; /* settled by main: each worker has a table of its own */
     enum berth_backend backend;
     uint32_t buffer_bytes; /* 0: the library's default */
     const char *frame;
@@ -44,6 +46,8 @@ struct options {
     uint32_t connect_rate;
     uint64_t
         connect_delay_ns; /* between one connection and the next; settled, also from the rate */
+    uint32_t source;      /* the first IPv4 address to connect from, as a number */
+    uint32_t sources;     /* so many from there on; 0: the system chooses */
     uint32_t retries;     /* RETRIES_ALWAYS: until it succeeds */
     uint64_t connect_timeout_ns;
     uint64_t answer_timeout_ns;

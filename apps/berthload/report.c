@@ -54,9 +54,30 @@ static void write_counts(const struct results *results, FILE *out)
             number_write(results->planned, a), results_percent(results),
             number_write(results_aborted(results), b));
     fprintf(out, LINE "%s messages/s, %.2f MB/s out, %.2f MB/s in\n", "rate",
-            number_write((uint64_t)(results_rate(results, right) + 0.5), a),
-            results_rate(results, tally_read(&tally->sent_bytes)) / BYTES_PER_MB,
-            results_rate(results, tally_read(&tally->right_bytes)) / BYTES_PER_MB);
+            number_write((uint64_t)(results_rate(results, right - tally->firsts) + 0.5), a),
+            results_rate(results, tally_read(&tally->sent_bytes) - tally->first_sent_bytes) /
+                BYTES_PER_MB,
+            results_rate(results, tally_read(&tally->right_bytes) - tally->first_right_bytes) /
+                BYTES_PER_MB);
+}
+
+static void write_stages(const struct results *results, FILE *out)
+{
+    const struct options *options = results->options;
+    double opening_s = (double)results->opening_ns / (double)NS_PER_S;
+    char a[NUMBER_TEXT_BYTES];
+    char b[NUMBER_TEXT_BYTES];
+    char c[NUMBER_TEXT_BYTES];
+    if (options->idle == 0) {
+        return;
+    }
+    fprintf(
+        out, LINE "all open after %.3f s, %s a second; %s first answers in %.3f s\n", "stages",
+        opening_s,
+        number_write(opening_s > 0 ? (uint64_t)((double)results->tally.made / opening_s) : 0, a),
+        number_write(results->tally.firsts, b), (double)results->first_ns / (double)NS_PER_S);
+    fprintf(out, LINE "then %s idle, and the others, to which rate and latency refer\n", "",
+            number_write(options->idle, c));
 }
 
 static void write_latency(const struct results *results, FILE *out)
@@ -159,6 +180,7 @@ void report_write(const struct results *results, bool brief, FILE *out)
     if (!brief) {
         write_setting(results, out);
         write_counts(results, out);
+        write_stages(results, out);
         write_latency(results, out);
         write_errors(results, out);
         write_ledger(results, out);

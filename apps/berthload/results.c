@@ -16,7 +16,7 @@ bool results_right(const struct results *results)
     uint64_t right = tally_read(&results->tally.right);
     return !results->stopped && right > 0 && right == tally_read(&results->tally.sent) &&
            right == results->planned && results->tally.wrong == 0 && results->surplus_bytes == 0 &&
-           results->tally.failed == 0 && !results->unaccounted &&
+           results->tally.failed == 0 && results->tally.idle_lost == 0 && !results->unaccounted &&
            (results->closed || results->tally.made == results->options->connections);
 }
 
@@ -44,6 +44,10 @@ const char *results_verdict(const struct results *results, char *out)
     if (results->surplus_bytes > 0) {
         at += snprintf(out + at, (size_t)(VERDICT_BYTES - at), ", %s bytes answer nothing",
                        number_write(results->surplus_bytes, figure));
+    }
+    if (results->tally.idle_lost > 0) {
+        at += snprintf(out + at, (size_t)(VERDICT_BYTES - at), ", %s idle connections lost",
+                       number_write(results->tally.idle_lost, figure));
     }
     if (results->closed) {
         at += snprintf(out + at, (size_t)(VERDICT_BYTES - at), ", closed before more were sent");

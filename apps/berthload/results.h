@@ -11,7 +11,7 @@
 #include "tally.h"
 
 /* Room for the verdict. */
-#define VERDICT_BYTES 200
+#define VERDICT_BYTES 240
 
 struct results {
     const struct options *options; /* lent */
@@ -26,6 +26,8 @@ struct results {
     uint32_t most;          /* connections at once */
     uint64_t held;          /* messages that were built before the start; 0: none were */
     uint64_t build_ns;      /* what that took; in none of the other times */
+    uint64_t opening_ns;    /* with --idle: until all connections were open, */
+    uint64_t first_ns;      /* and then until each had its first answer */
     uint64_t elapsed_ns;    /* from the start to the last connection's end */
     uint64_t traffic_ns;    /* from the first connection to the last answer: what rates refer to */
     uint64_t user_ns;       /* CPU time of the whole run */

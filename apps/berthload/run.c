@@ -130,13 +130,15 @@ static void look(struct client *client, struct watch *watch, struct progress *pr
     }
     uint64_t events = right + atomic_load(&client->most);
     /* Where nobody waits for an answer, none can be late. */
-    if (events != watch->events || atomic_load(&client->asking) == 0) {
+    bool asked = atomic_load(&client->asking) > 0 && atomic_load(&client->stage) != STAGE_OPENING;
+    if (events != watch->events || !asked) {
         watch->events = events;
         watch->events_at_ns = now;
     }
     if (client->book != NULL && ledger_failed(client->book->ledger)) {
         cut(client, watch, CAUSE_LEDGER); /* a run that is not accounted for is not worth its end */
     }
+    stage_look(client, now);
     obey_commands(client, watch, progress);
     obey_signals(client, watch, now);
     obey_limits(client, watch, now);

@@ -267,6 +267,16 @@ bool options_settle(struct options *options, char *why)
         snprintf(why, OPTIONS_WHY_BYTES, "--timeout: must be longer than --duration");
         return false;
     }
+    if (options->idle > 0 && options->duration_ns == 0) {
+        snprintf(why, OPTIONS_WHY_BYTES, "--idle: needs --duration, for which the others go on");
+        return false;
+    }
+    if (options->idle > options->connections) {
+        snprintf(why, OPTIONS_WHY_BYTES,
+                 "--idle: %" PRIu32 " are more than all connections, %" PRIu32, options->idle,
+                 options->connections);
+        return false;
+    }
     if (options->flow > options->connections) {
         snprintf(why, OPTIONS_WHY_BYTES, "--flow: there is no connection %" PRIu32 " of %" PRIu32,
                  options->flow, options->connections);

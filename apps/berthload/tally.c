@@ -38,6 +38,10 @@ void tally_merge(struct tally *into, const struct tally *from)
     into->failed += from->failed;
     into->unbegun += from->unbegun;
     into->retries += from->retries;
+    into->firsts += from->firsts;
+    into->first_sent_bytes += from->first_sent_bytes;
+    into->first_right_bytes += from->first_right_bytes;
+    into->idle_lost += from->idle_lost;
     into->wrong += from->wrong;
     for (uint32_t i = 0; i < CAUSES; i++) {
         into->lost[i].connections += from->lost[i].connections;

@@ -48,7 +48,11 @@ struct tally {
     uint64_t failed;
     uint64_t unbegun; /* connections that the run ended before */
     uint64_t retries;
-    uint64_t wrong; /* wrong replies; each ends its connection */
+    uint64_t firsts; /* with --idle: right replies to first messages, */
+    uint64_t first_sent_bytes;
+    uint64_t first_right_bytes; /* which no rate and no latency refers to */
+    uint64_t idle_lost;         /* idle connections that ended before their time */
+    uint64_t wrong;             /* wrong replies; each ends its connection */
     struct loss lost[CAUSES];
     struct account_totals account; /* with --ledger */
     struct histogram latency;

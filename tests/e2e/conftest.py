@@ -87,12 +87,12 @@ def skip_unseen(options):
         pytest.skip("inih, which reads configurations, is not built with MemorySanitizer")
 
 
-def run(program, *options, seconds=peer.PATIENCE):
+def run(program, *options, seconds=peer.PATIENCE, limits=None):
     """Runs a program to its end: its exit status, stdout and stderr."""
     skip_unseen(options)
     done = subprocess.run(
         [BIN / program, *map(str, options)], stdin=subprocess.DEVNULL, capture_output=True,
-        text=True, timeout=seconds, preexec_fn=in_child({}),
+        text=True, timeout=seconds, preexec_fn=in_child(limits or {}),
     )
     return done.returncode, done.stdout, done.stderr
 

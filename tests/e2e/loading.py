@@ -91,18 +91,18 @@ def address_of(sock):
     return "127.0.0.1:%d" % sock.getsockname()[1]
 
 
-def load(address, backend, *options):
+def load(address, backend, *options, limits=None):
     """Its exit status, what the JSON says, and what people read."""
     if isinstance(address, tuple):
         address = "%s:%d" % address
     status, out, err = run("berthload", "--connect", address, "--backend", backend, "--json", "-",
-                           *options)
+                           *options, limits=limits)
     print(err)
     return status, json.loads(out) if out else None, err
 
 
-def succeed(address, backend, *options):
-    status, told, err = load(address, backend, *options)
+def succeed(address, backend, *options, limits=None):
+    status, told, err = load(address, backend, *options, limits=limits)
     assert status == 0, err
     results = told["results"]
     assert results["messages_answered"] == results["messages_planned"]
