@@ -59,6 +59,12 @@ if(NOT BERTH_SANITIZE) # a sanitizer's memory is not ours
   set_tests_properties(tools.soak_short PROPERTIES TIMEOUT 180 LABELS full RUN_SERIAL ON)
 endif()
 
+# ./dev scale, with few connections and fewer descriptors.
+add_test(NAME tools.scale
+  COMMAND ${BERTH_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/scale.py ${PROJECT_SOURCE_DIR}
+    ${CMAKE_BINARY_DIR}/bin)
+set_tests_properties(tools.scale PROPERTIES TIMEOUT 60)
+
 # ./dev walkthrough, shortened.
 add_test(NAME tools.walkthrough_large
   COMMAND ${BERTH_PYTHON} ${PROJECT_SOURCE_DIR}/tools/walkthrough --seconds 2 --most 600
