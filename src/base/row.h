@@ -1,7 +1,7 @@
 /* A doubly linked list of the elements of one array, by their numbers: push, take and remove in
- * O(1). A link is eight bytes, half of list.h's, in an element of which there are millions;
- * the row knows the array that it goes through. It owns nothing. A link is zeroed while its element
- * is in no row. */
+ * O(1). A link is eight bytes, half of list.h's, in an element of which there are millions; the row
+ * knows the array that it goes through. It owns nothing. A link is zeroed while its element is in
+ * no row. */
 #ifndef BERTH_BASE_ROW_H
 #define BERTH_BASE_ROW_H
 

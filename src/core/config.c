@@ -116,7 +116,6 @@ static int check_bounds(const struct berth_config *c, struct berth_error *error)
         {"backend", (uint64_t)c->backend, BERTH_BACKEND_AUTO, BERTH_BACKEND_EPOLL},
         {"workers", c->workers, 1, WORKERS_MAX},
         {"connections_max", c->connections_max, 1, CONNECTIONS_MAX},
-        {"worker_connections_max", c->worker_connections_max, 1, CONNECTIONS_MAX},
         {"connects_max", c->connects_max, 0, CONNECTIONS_MAX},
         {"receive_bytes", c->receive_bytes, 1, RECEIVE_BYTES_MAX},
         {"receive_buffers", c->receive_buffers, 2, RECEIVE_BUFFERS_MAX},

@@ -87,12 +87,12 @@ enum conn_state {
 #define CF_PAUSED         0x2000u /* the program does not want messages now */
 #define CF_BLOCKED_WINDOW 0x4000u /* too many messages, or bytes, wait for their answers */
 #define CF_BLOCKED_KEPT   0x8000u /* the worker keeps too much; stands in worker.kept_full */
+#define CF_WAITS_POST     0x10000u /* an on_drained is owed when the posts have room */
+#define CF_HEADER_TOLD    0x20000u /* watchers know that the first frame's header is whole */
 /* What deadlines look at (deadline.c). */
-#define CF_WAITS_POST  0x10000u   /* an on_drained is owed when the posts have room */
-#define CF_HEADER_TOLD 0x20000u   /* watchers know that the first frame's header is whole */
-#define CF_FIRST       0x1000000u /* accepted, and no whole message has come yet */
-#define CF_PARTIAL     0x2000000u /* a message has begun and not ended */
-#define CF_HELD        0x4000000u /* it is we who do not read */
+#define CF_FIRST   0x1000000u /* accepted, and no whole message has come yet */
+#define CF_PARTIAL 0x2000000u /* a message has begun and not ended */
+#define CF_HELD    0x4000000u /* it is we who do not read */
 
 #define CF_BLOCKED                                                                                 \
     (CF_BLOCKED_HIGH | CF_BLOCKED_SPACE | CF_AGAIN | CF_PAUSED | CF_BLOCKED_WINDOW |               \

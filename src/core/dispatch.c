@@ -197,12 +197,11 @@ static void deliver(struct berth_conn *conn, const uint8_t *bytes, struct batch 
 /* Cuts a batch of at most `max` messages off the front. A frame that is larger than what a batch
  * looks at is cut alone. */
 static void cut(struct berth_conn *conn, const uint8_t *bytes, size_t count, uint32_t max,
-                uint32_t scanned_before, struct batch *batch)
+                size_t scanned, struct batch *batch)
 {
     struct worker *worker = conn->worker;
     const struct berth_framing *framing = &conn->speaker->protocol.framing;
     size_t look = count < BATCH_BYTES ? count : BATCH_BYTES;
-    size_t scanned = scanned_before;
     size_t messages = berth_frame_cut(framing, bytes, look, &scanned, worker->batch, max,
                                       &batch->bytes, &batch->frame, &batch->verdict);
     if (messages == 0 && batch->verdict == BERTH_FRAME_NEED && look < count) {
