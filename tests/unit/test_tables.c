@@ -156,6 +156,50 @@ static void a_start_without_them_says_so(void **state)
     assert_int_equal(refuse_in_child(start_refused, &no_table), START_REFUSED | START_BY_ERROR);
 }
 
+struct reach {
+    struct berth_server *other;
+    _Atomic bool reached;
+};
+
+static void stop_the_other(struct berth_conn *conn)
+{
+    struct reach *reach = berth_conn_context(conn);
+    berth_server_stop(reach->other);
+    atomic_store(&reach->reached, true);
+}
+
+/* 1 if a callback of one server may wake another server's worker. */
+static int wake_another(void *argument)
+{
+    const bool *own = argument;
+    struct reach reach = {0};
+    const struct berth_protocol reaches = {
+        .framing = quiet.framing, .context = &reach, .on_open = stop_the_other};
+    struct berth_config config = tables(1);
+    config.worker_descriptors = *own;
+    struct berth_server *server = live_create(&config);
+    struct berth_address bound = live_listen_on(server, &reaches);
+    reach.other = live_create(&config);
+    live_start(reach.other);
+    live_start(server);
+    int fd = live_client(&bound);
+    LIVE_UNTIL(atomic_load(&reach.reached));
+    close(fd);
+    live_end(server);
+    live_end(reach.other);
+    return 1;
+}
+
+/* The number of the wake-up could be a client's there. */
+static void a_worker_with_a_table_wakes_no_other_server(void **state)
+{
+    (void)state;
+    bool own = false;
+    assert_int_equal(refuse_in_child(wake_another, &own), 1);
+    own = true;
+    assert_int_equal(refuse_in_child(wake_another, &own), -1);
+}
+
 /* A program may run without its standard input: then 0 is a descriptor as any other. */
 static int wake_without_input(void *argument)
 {
@@ -187,6 +231,7 @@ int main(void)
         LIVE_ON_BOTH(other_threads_reach_every_worker),
         LIVE_ON_BOTH(descriptors_go_with_the_server),
         LIVE_ON_BOTH(a_start_without_them_says_so),
+        LIVE_ON_BOTH(a_worker_with_a_table_wakes_no_other_server),
         LIVE_ON_BOTH(a_wake_up_is_never_the_standard_input),
     };
     return cmocka_run_group_tests_name("tables", tests, NULL, NULL);
