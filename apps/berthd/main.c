@@ -51,10 +51,11 @@ static void raise_descriptor_limit(const struct options *options)
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
         limit.rlim_cur < wanted) {
-        log_line("--%s %u is more than the %llu descriptors this process may have; "
+        log_line("--%s %u is more than the %llu descriptors this %s may have; "
                  "clients beyond them wait",
                  each ? "worker-connections" : "max-connections", wanted,
-                 (unsigned long long)limit.rlim_cur);
+                 (unsigned long long)limit.rlim_cur,
+                 options->worker_descriptors ? "worker" : "process");
     }
 }
 

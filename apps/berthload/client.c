@@ -182,11 +182,9 @@ bool client_make(struct client *client, const struct options *options,
 bool client_start(struct client *client, struct berth_error *why)
 {
     uint64_t duration = client->options->duration_ns;
+    bool later = client->options->idle > 0; /* it is counted from a later stage on: stage.c */
     client->started_ns = clock_now_ns();
-    if (client->options->idle > 0) {
-        duration = 0; /* it begins later: stage.c */
-    }
-    client->deadline_ns = duration == 0 ? UINT64_MAX : client->started_ns + duration;
+    client->deadline_ns = duration == 0 || later ? UINT64_MAX : client->started_ns + duration;
     return berth_server_start(client->server, why) == BERTH_OK;
 }
 

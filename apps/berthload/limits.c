@@ -14,7 +14,6 @@
 
 /* A worker's ring or epoll, its wake-up, and what else the library may open for it. */
 #define DESCRIPTORS_PER_WORKER 8u
-#define WORKERS_MOST           1023u /* the library's limit */
 /* The standard three, the JSON file, the libraries', and some air. */
 #define DESCRIPTORS_OWN 32u
 
@@ -116,7 +115,7 @@ uint64_t limits_descriptors_needed(uint32_t connections, uint32_t workers)
 
 uint32_t limits_workers_needed(uint32_t connections, uint64_t granted)
 {
-    for (uint32_t workers = 1; workers <= WORKERS_MOST; workers++) {
+    for (uint32_t workers = 1; workers <= WORKERS_MAX; workers++) {
         uint32_t share = connections / workers + (connections % workers != 0 ? 1 : 0);
         /* Each table has the wake-ups of all. */
         if ((uint64_t)share + workers + DESCRIPTORS_PER_WORKER + DESCRIPTORS_OWN <= granted) {

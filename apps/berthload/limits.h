@@ -4,6 +4,9 @@
 
 #include <stdint.h>
 
+/* The most workers that the library has. */
+#define WORKERS_MAX 1023u
+
 /* The CPUs that this process may run on; at least 1. */
 uint32_t limits_cpus(void);
 

@@ -78,14 +78,16 @@ static bool fit_descriptors(struct options *options, bool workers_given)
     }
     uint32_t workers = limits_workers_needed(options->at_once, granted);
     if (workers == 0 || (workers_given && workers > options->workers)) {
+        const char *advice =
+            options->at_once < options->connections ? "" : "; --at-once keeps fewer open";
+        if (workers != 0) {
+            advice = "; more --workers have as many each";
+        }
         fprintf(stderr,
                 "berthload: --%s: %" PRIu32 " need %" PRIu64
                 " descriptors, and this process may have %" PRIu64 " (ulimit -Hn)%s\n",
                 options->at_once < options->connections ? "at-once" : "connections",
-                options->at_once, needed, granted,
-                workers != 0                              ? "; more --workers have as many each"
-                : options->at_once < options->connections ? ""
-                                                          : "; --at-once keeps fewer open");
+                options->at_once, needed, granted, advice);
         return false;
     }
     options->workers = workers_given ? options->workers : workers;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "limits.h"
 #include "number.h"
 
 /* What the library can hold: 22 bits of slots. */
@@ -15,9 +16,8 @@
 #define MESSAGES_MAX (UINT64_C(1) << 48)
 /* A connection's timestamps of outstanding messages are kept: 8 MiB at the most. */
 #define PIPELINE_MAX 1048576u
-/* The library's limits of workers and of one receive operation. */
-#define WORKERS_MAX 1023u
-#define BUFFER_MAX  (1024u * 1024u)
+/* The library's limit of one receive operation. */
+#define BUFFER_MAX (1024u * 1024u)
 /* Ten years, and an hour for what should take seconds. */
 #define LONGEST_NS (UINT64_C(3650) * 24 * 3600 * NS_PER_S)
 #define PATIENT_NS (UINT64_C(3600) * NS_PER_S)
