@@ -40,7 +40,9 @@ void stage_look(struct client *client, uint64_t now_ns)
     if (stage == STAGE_ALL) {
         return;
     }
-    bool over = halted || (stage == STAGE_ACTIVE && now_ns >= client->deadline_ns);
+    /* The active ones have had their last answers first: closing many takes the time of all. */
+    bool over = halted || (stage == STAGE_ACTIVE && now_ns >= client->deadline_ns &&
+                           atomic_load(&client->unfinished) == 0);
     if (over && stage != STAGE_OVER) {
         go_to(client, STAGE_OVER);
     } else if (stage == STAGE_OPENING && all_there(client)) {

@@ -12,7 +12,7 @@ enum stage {
     STAGE_OPENING, /* connections are made, and wait until all are there */
     STAGE_FIRST,   /* each sends one message */
     STAGE_ACTIVE,  /* those that are not idle go on, until the duration is over */
-    STAGE_OVER,    /* the idle ones end too */
+    STAGE_OVER,    /* they have ended; the idle ones end too */
 };
 
 /* Before the start. */

@@ -34,6 +34,17 @@ def test_all_may_be_idle(berthd, backend):
     assert server.stop().messages == FEW
 
 
+def test_the_idle_ones_end_after_the_last_answer(berthd, backend):
+    """Their ends, of which there may be many, must not be in the way of an answer."""
+    server = berthd("--delay", 700, "--watch", "connections")
+    told, _ = succeed(server.address(), backend, "--connections", 3, "--idle", 2, "--duration",
+                      "200ms", "--answer-timeout", "4s")
+    assert told["results"]["messages_answered"] == 4
+    server.stop()
+    ends = [line for line in server.lines if "connections closed" in line]
+    assert ["messages=2" in line for line in ends] == [True, False, False], ends
+
+
 def test_an_idle_connection_that_ends_early_is_a_failure(berthd, backend):
     server = berthd("--receive-idle-timeout", 200)
     status, told, err = load(server.address(), backend, "--connections", 3, "--idle", 2,

@@ -16,6 +16,12 @@ FIGURES = ("opening_s", "connections_per_s", "first_answers_s", "server_user_byt
            "client_user_bytes", "end_s")
 
 
+def settings():
+    """Of the kind that the tool changes for a moment."""
+    return [(path.name, path.read_text(encoding="ascii"))
+            for path in sorted(Path("/proc/sys/net/ipv4").glob("tcp_child_*"))]
+
+
 def lower_limit():
     resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, LIMIT))
 
@@ -34,6 +40,7 @@ def check(condition, done):
 
 def main():
     top, binaries = map(Path, sys.argv[1:])
+    before = settings()
     for backend in ("epoll", "auto"):
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder, "scale.json")
@@ -48,6 +55,7 @@ def main():
         check(f"{MANY} connections served, at most {MANY} at once" in done.stdout, done)
     done = run(top, binaries, "--connections", 10**9)
     check(done.returncode == 1 and "the free memory is enough for" in done.stdout, done)
+    check(settings() == before, done)
     print("./dev scale: right")
 
 
