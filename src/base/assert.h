@@ -27,6 +27,9 @@ void berth__assert_holds(bool holds);
 
 #endif
 
+/* A function that is seldom called, kept out of those that call it, so that they stay short. */
+#define BERTH_COLD __attribute__((cold, noinline))
+
 /* A place that cannot be reached. */
 #define BERTH_UNREACHABLE() berth__assert_failed("unreachable", __FILE__, __LINE__, __func__)
 

@@ -282,6 +282,7 @@ void berth_close(struct berth_conn *conn)
 {
     BERTH_ASSERT(worker_current() == conn->worker);
     if (conn->state == CONN_OPEN) {
+        run_end(conn->worker); /* replies are refused from here on */
         conn->flags |= CF_CLOSE;
         attend(conn);
     }

@@ -222,6 +222,7 @@ uint64_t berth_conn_random(struct berth_conn *conn)
 
 uint32_t berth_conn_queued_bytes(const struct berth_conn *conn)
 {
+    run_end(conn->worker);
     return conn->out.bytes;
 }
 

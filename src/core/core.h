@@ -195,6 +195,15 @@ struct refusal {
 /* -------------------------------------------------------------------------------------- a worker
  */
 
+/* Replies of a batch that are written one behind the other into the room reserved for them. Slab
+ * and chain hear of them when the run ends, so that one of them costs little more than its bytes:
+ * send.c. */
+struct run {
+    struct berth_conn *conn; /* NULL: there is none */
+    uint8_t *at;             /* where the next one goes */
+    const uint8_t *end;
+};
+
 enum worker_phase {
     WORKER_RUNNING,
     WORKER_STOPPING, /* what has already arrived is served; connections end */
@@ -241,10 +250,11 @@ struct worker {
     uint32_t quiet_turns;    /* in a row that neither waited nor brought anything */
 
     /* The batch that a callback is looking at. */
-    struct berth_conn *batch_conn; /* NULL outside on_messages */
-    uint32_t batch_count;
-    uint32_t batch_next;       /* the first message that has not ended */
-    struct chain *batch_chain; /* where its replies go: keep.c */
+    struct berth_conn *batch_conn;          /* NULL outside on_messages */
+    const struct berth_message *batch_end;  /* behind its last message */
+    const struct berth_message *batch_next; /* the first message that has not ended */
+    struct chain *batch_chain;              /* where its replies go: keep.c */
+    struct run run;                         /* and how */
     struct berth_message batch[BATCH_MESSAGES];
 
     struct row attend; /* of connections, as the next four */
@@ -559,6 +569,8 @@ void dispatch_patience_start(struct worker *worker);
 void dispatch_resume_waiting(struct worker *worker);
 
 /* send.c */
+void run_begin(struct worker *worker);
+void run_end(struct worker *worker);
 void send_flush(struct berth_conn *conn);
 void send_completed(struct berth_conn *conn, int32_t result);
 void send_drained(struct berth_conn *conn);

@@ -122,9 +122,10 @@ static uint32_t call(struct berth_conn *conn, uint32_t count)
     struct worker *worker = conn->worker;
     const struct berth_protocol *protocol = &conn->speaker->protocol;
     worker->batch_conn = conn;
-    worker->batch_count = count;
-    worker->batch_next = 0;
+    worker->batch_next = worker->batch;
+    worker->batch_end = worker->batch + count;
     worker->batch_chain = keep_reply_chain(conn);
+    run_begin(worker);
     if (protocol->on_messages != NULL) {
         protocol->on_messages(conn, worker->batch, count);
     } else if (protocol->on_message != NULL) {
@@ -135,6 +136,7 @@ static uint32_t call(struct berth_conn *conn, uint32_t count)
             }
         }
     }
+    run_end(worker);
     worker->batch_conn = NULL;
     return handed;
 }

@@ -216,17 +216,16 @@ static void give(struct kept *kept)
 
 /* Replies to the rest of the batch will wait behind this message: the room that dispatch reserved
  * for them goes with it, or other room, if some of that is used. */
-static bool reserve_behind(struct berth_conn *conn, struct kept *kept, size_t index)
+static bool reserve_behind(struct worker *worker, struct kept *kept,
+                           const struct berth_message *message)
 {
-    struct worker *worker = conn->worker;
-    const struct berth_message *batch = worker->batch;
-    size_t rest = worker->batch_count - 1 - index;
+    const struct berth_message *last = worker->batch_end - 1;
+    size_t rest = (size_t)(last - message);
     if (rest == 0) {
         chain_trim(worker->batch_chain, &worker->pool);
         return true;
     }
-    const struct berth_message *last = &batch[worker->batch_count - 1];
-    size_t bytes = (size_t)(last->data + last->size - (batch[index].data + batch[index].size));
+    size_t bytes = (size_t)(last->data + last->size - (message->data + message->size));
     chain_pass(worker->batch_chain, &kept->behind);
     if (chain_reserve(&kept->behind, &worker->pool, (uint32_t)(bytes + rest * REPLY_EXTRA)) == 0) {
         return true;
@@ -240,11 +239,10 @@ struct berth_kept *berth_keep(struct berth_conn *conn, const struct berth_messag
 {
     struct worker *worker = conn->worker;
     BERTH_ASSERT(worker_current() == worker);
-    size_t index = (size_t)(message - worker->batch);
     if (conn->state != CONN_OPEN || (conn->flags & CF_CLOSE) != 0) {
         return refuse(err, BERTH_E_CLOSED);
     }
-    if (worker->batch_conn != conn || index >= worker->batch_count) {
+    if (worker->batch_conn != conn || message < worker->batch || message >= worker->batch_end) {
         return refuse(err, BERTH_E_STATE);
     }
     size_t header = conn->speaker->fast != FAST_NONE ? 4 : BERTH_HEADER_BYTES_MAX;
@@ -253,9 +251,10 @@ struct berth_kept *berth_keep(struct berth_conn *conn, const struct berth_messag
         sizeof(struct kept) + bytes + reply_bytes > KEPT_SHARE(worker->pool.bytes)) {
         return refuse(err, BERTH_E_TOO_LARGE);
     }
-    bool ended = index < worker->batch_next; /* answered already, and only looked at later */
+    run_end(worker);
+    bool ended = message < worker->batch_next; /* answered already, and only looked at later */
     struct kept *kept = take(conn, bytes + reply_bytes);
-    if (kept != NULL && !ended && !reserve_behind(conn, kept, index)) {
+    if (kept != NULL && !ended && !reserve_behind(worker, kept, message)) {
         give(kept);
         kept = NULL;
     }
@@ -276,7 +275,7 @@ struct berth_kept *berth_keep(struct berth_conn *conn, const struct berth_messag
         .reply_bytes = (uint32_t)reply_bytes,
     };
     if (!ended) {
-        worker->batch_next = (uint32_t)index + 1;
+        worker->batch_next = message + 1;
         window_push(conn, kept);
         worker->batch_chain = &kept->behind;
     }

@@ -6,6 +6,10 @@
  * system took of it is dropped when the send completes, the rest follows, always one send in
  * flight. Below the low mark a blocked connection goes on.
  *
+ * Most replies are of one batch, one behind the other, and fit into the room that dispatch reserved
+ * for them: a run. In a run a reply is its header and a pointer moved on; whatever else looks at
+ * the chain of the batch ends the run first.
+ *
  * A queued message costs O(its bytes) to copy and O(1) beside; a send O(slabs).
  */
 #include <string.h>
@@ -15,6 +19,9 @@
 #include "core/core.h"
 
 /* ------------------------------------------------------------------------------------- queueing */
+
+/* In front of a message in a run: the length alone. */
+#define RUN_HEADER_BYTES 4u
 
 static void *refuse(int *err, int code)
 {
@@ -39,6 +46,39 @@ static void *pool_short(struct berth_conn *conn, int *err)
     return exceeded(conn, err);
 }
 
+/* The batch's next replies go into what is left of the last slab, as far as the queue may grow: not
+ * behind kept messages, whose replies are counted one by one, and not in a framing that has more
+ * than four bytes in front. */
+void run_begin(struct worker *worker)
+{
+    struct berth_conn *conn = worker->batch_conn;
+    struct slab *slab = conn->out.last;
+    BERTH_ASSERT(worker->run.conn == NULL);
+    if (worker->batch_chain != &conn->out || slab == NULL || slab->outside ||
+        conn->speaker->fast == FAST_NONE || (conn->flags & CF_CLOSE) != 0) {
+        return;
+    }
+    uint32_t most = worker->server->config.send_max_bytes;
+    BERTH_ASSERT(conn->out.bytes <= most); /* else nothing would have been handed over */
+    uint32_t left = slab->size - slab->used;
+    uint32_t allowed = most - conn->out.bytes;
+    uint8_t *at = slab_bytes(slab) + slab->used;
+    worker->run = (struct run){conn, at, at + (left < allowed ? left : allowed)};
+}
+
+/* What was written counts as queued. O(1), also when there is no run. */
+void run_end(struct worker *worker)
+{
+    struct berth_conn *conn = worker->run.conn;
+    if (conn != NULL) {
+        struct slab *slab = conn->out.last;
+        uint32_t bytes = (uint32_t)(worker->run.at - (slab_bytes(slab) + slab->used));
+        slab->used += bytes;
+        conn->out.bytes += bytes;
+        worker->run.conn = NULL;
+    }
+}
+
 /* Room for one framed message of `size` bytes in a chain of the connection, header and delimiter
  * written. */
 static void *frame_space(struct berth_conn *conn, struct chain *chain, size_t size, int *err)
@@ -47,7 +87,7 @@ static void *frame_space(struct berth_conn *conn, struct chain *chain, size_t si
     const struct speaker *speaker = conn->speaker;
     const struct berth_framing *framing = &speaker->protocol.framing;
     uint8_t header[BERTH_HEADER_BYTES_MAX];
-    uint32_t header_bytes = 4;
+    uint32_t header_bytes = RUN_HEADER_BYTES;
     uint32_t trailer_bytes = 0;
     if (BERTH_UNLIKELY(size > BERTH_MESSAGE_BYTES_LIMIT)) {
         return refuse(err, BERTH_E_TOO_LARGE);
@@ -91,6 +131,7 @@ void *berth_send_space(struct berth_conn *conn, size_t size, int *err)
         return refuse(err, BERTH_E_CLOSED);
     }
     BERTH_ASSERT(worker_current() == conn->worker);
+    run_end(conn->worker);
     void *at = frame_space(conn, &conn->out, size, err);
     if (at != NULL) {
         conn->worker->messages_out++;
@@ -103,29 +144,51 @@ void *berth_send_space(struct berth_conn *conn, size_t size, int *err)
     return at;
 }
 
-void *berth_reply_space(struct berth_conn *conn, const struct berth_message *message, size_t size,
-                        int *err)
+/* A reply that is not in a run: the first of its batch, or one for which the reserved room is too
+ * small. What comes behind it may be in a run again. */
+BERTH_COLD static void *reply_alone(struct berth_conn *conn, const struct berth_message *message,
+                                    size_t size, int *err)
 {
     struct worker *worker = conn->worker;
-    size_t index = (size_t)(message - worker->batch);
-    if (BERTH_UNLIKELY(conn->state != CONN_OPEN || (conn->flags & CF_CLOSE) != 0)) {
+    if (conn->state != CONN_OPEN || (conn->flags & CF_CLOSE) != 0) {
         return refuse(err, BERTH_E_CLOSED);
     }
-    if (BERTH_UNLIKELY(worker->batch_conn != conn || index >= worker->batch_count ||
-                       index < worker->batch_next)) {
+    if (worker->batch_conn != conn || message < worker->batch_next ||
+        message >= worker->batch_end) {
         return refuse(err, BERTH_E_STATE);
     }
+    run_end(worker);
     struct chain *chain = worker->batch_chain;
     uint32_t before = chain->bytes;
     void *at = frame_space(conn, chain, size, err);
     if (at != NULL) {
-        worker->batch_next = (uint32_t)index + 1;
+        worker->batch_next = message + 1;
         worker->messages_out++;
-        if (BERTH_UNLIKELY(chain != &conn->out)) {
+        if (chain != &conn->out) {
             keep_reply_queued(conn, chain->bytes - before);
         }
+        run_begin(worker);
     }
     return at;
+}
+
+void *berth_reply_space(struct berth_conn *conn, const struct berth_message *message, size_t size,
+                        int *err)
+{
+    struct worker *worker = conn->worker;
+    struct run *run = &worker->run;
+    size_t room = (size_t)(run->end - run->at);
+    if (BERTH_UNLIKELY(run->conn != conn || message < worker->batch_next ||
+                       message >= worker->batch_end || size > room ||
+                       room - size < RUN_HEADER_BYTES)) {
+        return reply_alone(conn, message, size, err);
+    }
+    uint8_t *at = run->at;
+    store32(at, (uint32_t)size, conn->speaker->fast == FAST_BIG_32);
+    run->at = at + RUN_HEADER_BYTES + size;
+    worker->batch_next = message + 1;
+    worker->messages_out++;
+    return at + RUN_HEADER_BYTES;
 }
 
 /* A message that holds its own delimiter would arrive as two. */

@@ -414,6 +414,54 @@ static void replies_keep_the_order_of_their_messages(void **state)
     assert_int_equal(seen.batches, 1);
 }
 
+/* Replies in a row are written without a word to the queue (send.c, a run): whatever is asked or
+ * said in between must find them there. Six messages of 1 byte; room was reserved for six replies
+ * of up to 17 bytes, so the long one does not fit in. */
+static void mix_replies(struct berth_conn *conn, const struct berth_message *messages, size_t count)
+{
+    static char text[500];
+    memset(text, 'l', sizeof text);
+    MEET(count == 6);
+    MEET(berth_conn_queued_bytes(conn) == 0);
+    MEET(berth_reply(conn, &messages[0], "0", 1) == BERTH_OK);
+    MEET(berth_reply(conn, &messages[1], "", 0) == BERTH_OK);
+    MEET(berth_conn_queued_bytes(conn) == 9);
+    MEET(berth_reply(conn, &messages[2], "2", 1) == BERTH_OK);
+    MEET(berth_send(conn, "between", 7) == BERTH_OK);
+    MEET(berth_reply(conn, &messages[3], text, sizeof text) == BERTH_OK);
+    MEET(berth_conn_queued_bytes(conn) == 9 + 5 + 11 + 504);
+    MEET(berth_reply(conn, &messages[4], text, (size_t)2 << 30) == BERTH_E_TOO_LARGE);
+    MEET(berth_reply(conn, &messages[4], text, SIZE_MAX) == BERTH_E_TOO_LARGE);
+    MEET(berth_reply(conn, &messages[4], "4", 1) == BERTH_OK);
+    MEET(berth_conn_queued_bytes(conn) == 9 + 5 + 11 + 504 + 5);
+    berth_close(conn);
+    MEET(berth_reply(conn, &messages[5], "5", 1) == BERTH_E_CLOSED);
+    MEET(berth_conn_queued_bytes(conn) == 9 + 5 + 11 + 504 + 5);
+    seen.batches++;
+}
+
+static void replies_in_a_row_count_at_once(void **state)
+{
+    (void)state;
+    struct berth_config config;
+    struct berth_address bound;
+    struct berth_protocol protocol = {.framing = berth_framing_seed(MESSAGE),
+                                      .on_messages = mix_replies};
+    live_settings(&config);
+    struct berth_server *server = serve(&config, &protocol, &bound);
+    int fd = live_client(&bound);
+    live_tell(fd, "\1\0\0\0a\1\0\0\0b\1\0\0\0c\1\0\0\0d\1\0\0\0e\1\0\0\0f", 30);
+    live_hear(fd, "\1\0\0\0000\0\0\0\0\1\0\0\0002\7\0\0\0between\364\1\0\0", 29);
+    for (size_t i = 0; i < 500; i++) {
+        live_hear(fd, "l", 1);
+    }
+    live_hear(fd, "\1\0\0\0004", 5);
+    live_hear_end(fd);
+    close(fd);
+    live_end(server);
+    assert_int_equal(seen.batches, 1);
+}
+
 static void open_and_send(struct berth_conn *conn)
 {
     static uint8_t much[1 << 20];
@@ -551,6 +599,7 @@ int main(void)
         LIVE_ON_BOTH(the_next_waits_until_one_leaves),
         LIVE_ON_BOTH(three_workers),
         LIVE_ON_BOTH(replies_keep_the_order_of_their_messages),
+        LIVE_ON_BOTH(replies_in_a_row_count_at_once),
         LIVE_ON_BOTH(sends_from_on_open),
         LIVE_ON_BOTH(close_inside_callbacks),
         LIVE_ON_BOTH(stale_handles_give_null),
