@@ -70,7 +70,7 @@ struct book *book_open(const struct options *options, const struct berth_server 
     char why[LEDGER_WHY_BYTES] = "there is no memory";
     struct berth_plan plan;
     struct book *book = calloc(1, sizeof *book);
-    berth_plan(server, &plan);
+    berth_plan(server, 0, &plan);
     if (book != NULL) {
         book->options = options;
         book->workers_count = plan.workers;

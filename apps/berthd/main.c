@@ -126,7 +126,7 @@ static int run_server(const struct options *options, struct berth_server *server
     struct berth_error error;
     log_flush(); /* what the library said about its backend comes first */
     show_settings(options);
-    show_plan(server, serving);
+    show_plan(server, serving, options->max_connections);
     if (!watch_begin(&options->watch, server)) {
         return EXIT_REFUSED;
     }

@@ -85,17 +85,28 @@ static unsigned long long kib(uint64_t bytes)
     return (unsigned long long)bytes >> 10;
 }
 
-void show_plan(const struct berth_server *server, const struct serving *serving)
+static void show_cost(const char *what, const struct berth_cost *cost)
+{
+    printf("    %-36s %12llu %12llu\n", what, kib(cost->reserved), kib(cost->resident));
+}
+
+void show_plan(const struct berth_server *server, const struct serving *serving,
+               uint32_t connections)
 {
     struct berth_plan plan;
-    berth_plan(server, &plan);
-    printf("memory plan: %u workers on %s, each %u connections (%llu KiB, and %llu KiB for their "
-           "sessions), receive buffers %llu KiB, replies, kept messages and messages in parts %llu "
-           "KiB, other %llu KiB; for other threads %llu KiB; reserved in all %llu MiB, used as "
-           "needed\n",
-           plan.workers, plan.backend, plan.connections_per_worker, kib(plan.slots_bytes),
-           kib(plan.spaces_bytes), kib(plan.receive_bytes), kib(plan.pool_bytes),
-           kib(plan.other_bytes), kib(plan.post_bytes), kib(plan.reserved_bytes) >> 10);
+    char idle[NUMBER_BYTES];
+    berth_plan(server, connections, &plan);
+    snprintf(idle, sizeof idle, "%u idle", connections);
+    printf("memory plan: %u workers on %s, each %u connections\n", plan.workers, plan.backend,
+           plan.connections_per_worker);
+    printf("    %-36s %12s %12s\n", "KiB", "reserved", idle);
+    show_cost("connections", &plan.slots);
+    show_cost("their sessions", &plan.spaces);
+    show_cost("receive buffers", &plan.receive);
+    show_cost("replies, kept messages, parts", &plan.pool);
+    show_cost("for other threads", &plan.post);
+    show_cost("records and the workers", &plan.other);
+    show_cost("in all, used as needed", &plan.all);
     if (serving->received != NULL) {
         printf("memory plan: messages for the end listing %llu KiB on top, used as needed\n",
                kib(received_cost(serving->received)));

@@ -11,7 +11,8 @@
 void show_settings(const struct options *options);
 
 /* What they cost at most. */
-void show_plan(const struct berth_server *server, const struct serving *serving);
+void show_plan(const struct berth_server *server, const struct serving *serving,
+               uint32_t connections);
 
 /* After the end: what was kept, and the numbers. */
 void show_end(const struct berth_server *server, const struct serving *serving);

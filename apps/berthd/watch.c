@@ -328,7 +328,7 @@ static struct journal *open_now(void)
 bool watch_begin(const struct watch_options *options, struct berth_server *server)
 {
     struct berth_plan plan;
-    berth_plan(server, &plan);
+    berth_plan(server, 0, &plan);
     the_watch.options = *options;
     the_watch.server = server;
     the_watch.workers = plan.workers;

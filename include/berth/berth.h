@@ -554,23 +554,29 @@ int berth_broadcast(struct berth_server *server, const void *data, size_t size,
 
 /* ===================================================================================== watching */
 
-/* What the configuration costs. Filled at create; "reserved" is address space, which becomes
- * memory only as it is used. */
+/* A part of what the configuration costs, in bytes, for all workers together. */
+struct berth_cost {
+    uint64_t reserved; /* address space: what it can become; where the system shows names of
+                          mappings, theirs begin with "berth: " */
+    uint64_t resident; /* memory, with so many connections idle after small messages */
+};
+
 struct berth_plan {
     const char *backend; /* "uring" or "epoll"; static text */
     uint32_t workers;
     uint32_t connections_per_worker; /* slots */
-    uint64_t slots_bytes;            /* per worker: the table of connections */
-    uint64_t receive_bytes;          /* per worker: receive buffers */
-    uint64_t spaces_bytes;           /* per worker: conn_space_bytes for each slot */
-    uint64_t pool_bytes;     /* per worker: queued replies, kept messages, messages in parts */
-    uint64_t other_bytes;    /* per worker: sockets, timers, completions */
-    uint64_t post_bytes;     /* once: what other threads send */
-    uint64_t reserved_bytes; /* all together */
+    struct berth_cost slots;         /* the tables of connections, and of their sockets */
+    struct berth_cost spaces;        /* conn_space_bytes for each slot */
+    struct berth_cost receive;       /* receive buffers */
+    struct berth_cost pool;          /* queued replies, kept messages, messages in parts */
+    struct berth_cost post;          /* what other threads send */
+    struct berth_cost other;         /* records, the workers themselves */
+    struct berth_cost all;
 };
 
-/* Any thread, after create. */
-void berth_plan(const struct berth_server *server, struct berth_plan *out);
+/* What the configuration costs, and what of it is used with `connections` connections: more
+ * becomes memory as more is on its way, and is then not given back. Any thread, after create. */
+void berth_plan(const struct berth_server *server, uint32_t connections, struct berth_plan *out);
 
 /* Counters since start, over all workers. */
 #define BERTH_STATS(X)                                                                             \

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 #include "base/assert.h"
 
@@ -20,6 +21,23 @@ void memory_release(void *at, size_t bytes)
     if (at != NULL) {
         munmap(at, bytes);
     }
+}
+
+/* For systems whose headers are older than the kernel. */
+#ifndef PR_SET_VMA
+#define PR_SET_VMA           0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+
+void memory_name(void *at, size_t bytes, const char *name)
+{
+    /* Linux 5.17, if it was built so; else there is no name. */
+    (void)prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, at, memory_pages(bytes), name);
+}
+
+size_t memory_pages(size_t bytes)
+{
+    return (bytes + MEMORY_PAGE - 1) / MEMORY_PAGE * MEMORY_PAGE;
 }
 
 void memory_wipe_on_fork(void *at, size_t bytes)

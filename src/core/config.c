@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/thread.h"
 #include "core/core.h"
 
@@ -73,7 +74,6 @@
  * found when it is reserved. */
 #define LAYOUT_MOST ((size_t)1 << 46)
 
-#define PAGE        4096
 #define SPACE_ALIGN 16 /* as malloc aligns */
 
 void berth_config_init(struct berth_config *config)
@@ -202,7 +202,7 @@ int config_resolve(struct berth_config *config, struct berth_error *error)
 static size_t put(size_t *at, size_t bytes)
 {
     size_t here = *at;
-    *at += (bytes + PAGE - 1) / PAGE * PAGE;
+    *at += memory_pages(bytes);
     return here;
 }
 
@@ -212,7 +212,7 @@ void layout_plan(const struct berth_config *config, struct layout *out)
     size_t plans = config->connects_max == 0 ? 0 : (size_t)config->connects_max + SPARE_PLANS;
     size_t slots = config->worker_connections_max + plans;
     out->slots = (uint32_t)slots;
-    out->pool_bytes = (size_t)(config->pool_bytes / PAGE * PAGE);
+    out->pool_bytes = (size_t)(config->pool_bytes / MEMORY_PAGE * MEMORY_PAGE);
     out->conns_at = put(&at, slots * sizeof(struct berth_conn));
     out->space_stride = (config->conn_space_bytes + SPACE_ALIGN - 1) / SPACE_ALIGN * SPACE_ALIGN;
     out->spaces_at = put(&at, slots * out->space_stride);

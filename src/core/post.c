@@ -25,6 +25,7 @@ int post_create(struct post *post, uint64_t bytes)
     if (post->block == NULL) {
         return BERTH_E_MEMORY;
     }
+    memory_name(post->block, post->bytes + account, "berth: posts");
     post->piece_most = POOL_PIECE;
     while (post->piece_most <= post->bytes / 2) {
         post->piece_most *= 2;

@@ -116,6 +116,7 @@ static int reserve_here(struct berth_server *server, struct berth_error *error)
     if (server->here == NULL) {
         return error_set(error, BERTH_E_MEMORY, 0, NULL, "no memory for the server");
     }
+    memory_name(server->here, sizeof *server->here, "berth: process");
     memory_wipe_on_fork(server->here, sizeof *server->here);
     return BERTH_OK;
 }

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "base/memory.h"
 #include "core/core.h"
 
 void berth_server_stats(const struct berth_server *server, struct berth_stats *out)
@@ -20,25 +21,53 @@ void berth_server_stats(const struct berth_server *server, struct berth_stats *o
     }
 }
 
-void berth_plan(const struct berth_server *server, struct berth_plan *out)
+/* What a worker touches that serves small messages: a page of each receive buffer, and as much of
+ * the pool as the replies of a turn take. */
+#define POOL_TOUCHED (TURN_COMPLETIONS * POOL_PIECE)
+
+static struct berth_cost cost(uint64_t reserved, uint64_t resident)
 {
+    return (struct berth_cost){reserved, resident < reserved ? resident : reserved};
+}
+
+static void add(struct berth_cost *all, struct berth_cost part)
+{
+    all->reserved += part.reserved;
+    all->resident += part.resident;
+}
+
+void berth_plan(const struct berth_server *server, uint32_t connections, struct berth_plan *out)
+{
+    const struct berth_config *config = &server->config;
     const struct layout *layout = &server->layout;
-    uint32_t workers = server->config.workers;
-    uint64_t slots = (uint64_t)layout->slots * sizeof(struct berth_conn);
-    uint64_t spaces = (uint64_t)layout->slots * layout->space_stride;
-    uint64_t post = server->post.bytes + pool_account_bytes(server->post.bytes);
-    uint64_t receive = (uint64_t)server->config.receive_buffers * server->config.receive_bytes;
+    const struct io_config sockets = {.socks_max = layout->slots,
+                                      .receive_count = config->receive_buffers};
+    const struct io_memory io = io_memory_of(server->backend, &sockets);
+    uint64_t workers = config->workers;
+    uint64_t post = memory_pages(server->post.bytes + pool_account_bytes(server->post.bytes));
+    uint64_t table = layout->spaces_at - layout->conns_at + io.reserved;
+    uint64_t records = layout->receive_at - layout->plans_at;
+    uint64_t pool = layout->bytes - layout->account_at;
     *out = (struct berth_plan){
         .backend = io_backend_name(server->backend),
-        .workers = workers,
+        .workers = config->workers,
         .connections_per_worker = layout->slots,
-        .slots_bytes = slots,
-        .receive_bytes = receive,
-        .spaces_bytes = spaces,
-        .pool_bytes = layout->pool_bytes,
-        .other_bytes =
-            layout->bytes - slots - receive - spaces - layout->pool_bytes + sizeof(struct worker),
-        .post_bytes = post,
-        .reserved_bytes = workers * (layout->bytes + sizeof(struct worker)) + post,
+        .slots = cost(workers * table, connections * (sizeof(struct berth_conn) + io.sock_bytes)),
+        .spaces = cost(workers * (layout->plans_at - layout->spaces_at),
+                       connections * (uint64_t)layout->space_stride),
+        .receive = cost(workers * (layout->account_at - layout->receive_at),
+                        workers * config->receive_buffers * MEMORY_PAGE),
+        .pool = cost(workers * pool, workers * POOL_TOUCHED),
+        .post = cost(post, MEMORY_PAGE),
+        .other = cost(workers * records + MEMORY_PAGE, workers * records),
     };
+    add(&out->all, out->slots);
+    add(&out->all, out->spaces);
+    add(&out->all, out->receive);
+    add(&out->all, out->pool);
+    add(&out->all, out->post);
+    add(&out->all, out->other);
+    /* From the heap: not reserved, and in use. */
+    out->other.resident += workers * sizeof(struct worker);
+    out->all.resident += workers * sizeof(struct worker);
 }

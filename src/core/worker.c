@@ -46,6 +46,22 @@ struct worker *worker_current(void)
 /* ------------------------------------------------------------------------------- create and open
  */
 
+static void name_parts(const struct worker *worker)
+{
+    const struct layout *layout = &worker->server->layout;
+    uint8_t *block = worker->block;
+    memory_name(block + layout->conns_at, layout->spaces_at - layout->conns_at,
+                "berth: connections");
+    if (layout->spaces_at < layout->plans_at) {
+        memory_name(block + layout->spaces_at, layout->plans_at - layout->spaces_at,
+                    "berth: user space");
+    }
+    memory_name(block + layout->plans_at, layout->receive_at - layout->plans_at, "berth: accounts");
+    memory_name(block + layout->receive_at, layout->account_at - layout->receive_at,
+                "berth: receive buffers");
+    memory_name(block + layout->account_at, layout->bytes - layout->account_at, "berth: pool");
+}
+
 int worker_create(struct worker *worker, struct berth_server *server, uint32_t index)
 {
     const struct layout *layout = &server->layout;
@@ -57,6 +73,7 @@ int worker_create(struct worker *worker, struct berth_server *server, uint32_t i
         return BERTH_E_MEMORY;
     }
     uint8_t *block = worker->block;
+    name_parts(worker);
     worker->conns = (struct berth_conn *)(void *)(block + layout->conns_at);
     worker->plans = (struct plan *)(void *)(block + layout->plans_at);
     worker->refusals = (struct refusal *)(void *)(block + layout->refusals_at);

@@ -42,6 +42,8 @@ struct io_ops {
     /* Allocates its own struct, whose first member is a struct io, with calloc. The table of
      * sockets and the leases in `base` are made by io.c before this is called on it. */
     size_t struct_bytes;
+    size_t sock_bytes; /* that the backend has for each socket, beside io.socks */
+    size_t (*reserves)(const struct io_config *config); /* address space of its own; NULL: none */
     int (*open)(struct io *io);
     void (*close)(struct io *io);
     void (*accept)(struct io *io, uint32_t accept);

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/memory.h"
 #include "io/backend.h"
 
 /* Events fetched by one wait. More are fetched by the next: the kernel keeps them. */
@@ -70,7 +71,7 @@ struct epoll_io {
     int wake;
     struct ep_sock *more; /* socks_max, beside io.socks */
     struct row work;
-    uint32_t *done; /* sockets whose send is done, in order; each at most once */
+    uint32_t *done; /* behind `more`: sockets whose send is done, in order; each at most once */
     uint32_t done_count;
     uint16_t *buffers; /* the stack of free receive buffers */
     uint32_t buffers_count;
@@ -121,10 +122,14 @@ static int add_wake(struct epoll_io *ep)
     return epoll_ctl(ep->epoll, EPOLL_CTL_ADD, ep->wake, &event);
 }
 
+static size_t ep_reserves(const struct io_config *config)
+{
+    return memory_pages(config->socks_max * (sizeof(struct ep_sock) + sizeof(uint32_t)));
+}
+
 static void free_parts(struct epoll_io *ep)
 {
-    free(ep->more);
-    free(ep->done);
+    memory_release(ep->more, ep_reserves(&ep->io.config));
     free(ep->buffers);
     if (ep->wake >= 0) {
         close(ep->wake);
@@ -138,17 +143,18 @@ static int ep_open(struct io *io)
 {
     struct epoll_io *ep = self(io);
     row_init(&ep->work, &io->socks->link, sizeof *io->socks);
-    ep->more = calloc(io->config.socks_max, sizeof *ep->more);
-    ep->done = calloc(io->config.socks_max, sizeof *ep->done);
+    ep->more = memory_reserve(ep_reserves(&io->config));
     ep->buffers = malloc(io->config.receive_count * sizeof *ep->buffers);
     ep->epoll = epoll_create1(EPOLL_CLOEXEC);
     ep->wake = io->config.wake > 0 ? io->config.wake : io_wake_open();
-    bool memory = ep->more != NULL && ep->done != NULL && ep->buffers != NULL;
+    bool memory = ep->more != NULL && ep->buffers != NULL;
     if (!memory || ep->epoll < 0 || ep->wake < 0 || add_wake(ep) < 0) {
         int error = !memory ? ENOMEM : ep->wake < 0 ? -ep->wake : errno;
         free_parts(ep);
         return -error;
     }
+    memory_name(ep->more, ep_reserves(&io->config), "berth: sockets, epoll");
+    ep->done = (uint32_t *)(void *)(ep->more + io->config.socks_max);
     for (uint32_t i = 0; i < io->config.receive_count; i++) { /* number 0 on top */
         ep->buffers[i] = (uint16_t)(io->config.receive_count - 1 - i);
     }
@@ -612,6 +618,8 @@ const struct io_backend io_backend_epoll = {
             .listener_halt = socket_listener_halt,
             .listener_resume = socket_listener_resume,
             .struct_bytes = sizeof(struct epoll_io),
+            .sock_bytes = sizeof(struct ep_sock),
+            .reserves = ep_reserves,
             .open = ep_open,
             .close = ep_close,
             .accept = ep_accept,

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "base/memory.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -48,9 +49,14 @@ int io_listener_resume(const struct io_backend *backend, void *world, struct io_
 
 /* ------------------------------------------------------------------------------ open and close */
 
+static size_t socks_bytes(const struct io_config *config)
+{
+    return config->socks_max * sizeof(struct io_sock);
+}
+
 static void free_parts(struct io *io)
 {
-    free(io->socks);
+    memory_release(io->socks, socks_bytes(&io->config));
     free(io->lease_out);
     free(io);
 }
@@ -62,6 +68,13 @@ static void check_config(const struct io_config *config)
     BERTH_ASSERT(config->receive_bytes >= 1);
     BERTH_ASSERT(config->receive_count >= 1 && config->receive_count <= 32768);
     BERTH_ASSERT((config->receive_count & (config->receive_count - 1)) == 0);
+}
+
+struct io_memory io_memory_of(const struct io_backend *backend, const struct io_config *config)
+{
+    size_t more = backend->ops.reserves != NULL ? backend->ops.reserves(config) : 0;
+    return (struct io_memory){.reserved = memory_pages(socks_bytes(config)) + more,
+                              .sock_bytes = sizeof(struct io_sock) + backend->ops.sock_bytes};
 }
 
 int io_open(const struct io_backend *backend, const struct io_config *config, struct io **out)
@@ -77,12 +90,13 @@ int io_open(const struct io_backend *backend, const struct io_config *config, st
         io->listeners[i] = config->listeners[i];
     }
     io->config.listeners = io->listeners;
-    io->socks = calloc(config->socks_max, sizeof *io->socks);
+    io->socks = memory_reserve(socks_bytes(config));
     io->lease_out = calloc(config->receive_count, 1);
     if (io->socks == NULL || io->lease_out == NULL) {
         free_parts(io);
         return -ENOMEM;
     }
+    memory_name(io->socks, socks_bytes(config), "berth: sockets");
     /* Places are handed out in rising order first; a fresh table stays untouched where it is not
      * used. free list: `next` of an untouched place is 0, which reads as "the one after me". */
     io->socks_free = 0;
@@ -106,8 +120,8 @@ void io_close_all(struct io *io)
 
 /* ------------------------------------------------------------------------- the table of sockets */
 
-/* In a free place, `next` holds the next free place's number + 1, except that 0, as calloc left
- * it, means the place just behind. */
+/* In a free place, `next` holds the next free place's number + 1, except that 0, as it was at
+ * first, means the place just behind. */
 uint32_t io_sock_open(struct io *io, int fd)
 {
     uint32_t sock = io->socks_free;

@@ -163,6 +163,12 @@ struct io_config {
     uint32_t system_receive_bytes;
 };
 
+/* What an io takes of memory. */
+struct io_memory {
+    size_t reserved;   /* address space, for socks_max and receive_count of its config */
+    size_t sock_bytes; /* of that, what a socket touches */
+};
+
 /* What a worker's io saw; never reset. */
 struct io_stats {
     uint64_t enters;      /* calls that wait for events or submit operations */
@@ -200,6 +206,8 @@ void io_listener_halt(const struct io_backend *backend, void *world, struct io_l
 
 /* Listens again where it did. 0 or a negative errno. */
 int io_listener_resume(const struct io_backend *backend, void *world, struct io_listener *listener);
+
+struct io_memory io_memory_of(const struct io_backend *backend, const struct io_config *config);
 
 /* ------------------------------------------------------------------------------ a worker's io */
 

@@ -393,6 +393,7 @@ const struct io_backend io_backend_uring = {
             .listener_halt = socket_listener_halt,
             .listener_resume = socket_listener_resume,
             .struct_bytes = sizeof(struct uring),
+            .reserves = uring_reserves,
             .open = ring_open,
             .close = ring_close,
             .accept = uring_accept,

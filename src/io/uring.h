@@ -137,6 +137,8 @@ struct uring_fault {
 int uring_queue_open(struct uring *u, struct uring_fault *fault);
 /* Ends what is in flight for the ring itself, then the ring. */
 void uring_queue_close(struct uring *u);
+/* The address space that an open takes, beside the queues themselves. */
+size_t uring_reserves(const struct io_config *config);
 
 /* A place for one operation. Never fails: what the kernel does not take yet waits in order. */
 struct io_uring_sqe *uring_sqe(struct uring *u);

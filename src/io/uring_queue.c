@@ -106,6 +106,7 @@ static int open_buffers(struct uring *u, struct uring_fault *fault)
     if (u->buffers == NULL) {
         return failed(fault, "memory for the buffer ring", -ENOMEM);
     }
+    memory_name(u->buffers, u->buffers_bytes, "berth: buffer ring");
     struct io_uring_buf_reg reg = {.ring_addr = (uintptr_t)u->buffers,
                                    .ring_entries = config->receive_count};
     int result = io_uring_register_buf_ring(&u->ring, &reg, 0); /* Linux 5.19 */
@@ -126,9 +127,20 @@ static void close_buffers(struct uring *u)
     memory_release(u->buffers, u->buffers_bytes);
 }
 
+static size_t spill_max(const struct io_config *config)
+{
+    return (size_t)config->socks_max * SPILL_PER_SOCK + SPILL_FIXED;
+}
+
+size_t uring_reserves(const struct io_config *config)
+{
+    return memory_pages(config->receive_count * sizeof(struct io_uring_buf)) +
+           memory_pages(spill_max(config) * sizeof(struct io_uring_sqe));
+}
+
 static int open_memory(struct uring *u, struct uring_fault *fault)
 {
-    u->spill_max = u->io.config.socks_max * SPILL_PER_SOCK + SPILL_FIXED;
+    u->spill_max = (uint32_t)spill_max(&u->io.config);
     u->spill_bytes = (size_t)u->spill_max * sizeof *u->spill;
     u->spill = memory_reserve(u->spill_bytes);
     u->records = calloc(URING_RECORDS, sizeof *u->records);
@@ -136,6 +148,7 @@ static int open_memory(struct uring *u, struct uring_fault *fault)
     if (u->spill == NULL || u->records == NULL || u->names == NULL) {
         return failed(fault, "memory for the ring's queues", -ENOMEM);
     }
+    memory_name(u->spill, u->spill_bytes, "berth: operations, uring");
     return 0;
 }
 

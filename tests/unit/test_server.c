@@ -256,12 +256,11 @@ static void the_account_is_right(void **state)
     struct berth_plan plan;
     live_settings(&config);
     struct berth_server *server = serve(&config, &protocol, &bound);
-    berth_plan(server, &plan);
+    berth_plan(server, 10, &plan);
     assert_string_equal(plan.backend, live_backend == BERTH_BACKEND_EPOLL ? "epoll" : "uring");
     assert_int_equal(plan.workers, 1);
     assert_int_equal(plan.connections_per_worker, 64);
-    assert_int_equal(plan.pool_bytes, config.pool_bytes);
-    assert_true(plan.reserved_bytes >= plan.slots_bytes + plan.receive_bytes + plan.pool_bytes);
+    assert_true(plan.pool.reserved >= config.pool_bytes);
     int fds[4];
     for (int i = 0; i < 4; i++) {
         fds[i] = live_client(&bound);

@@ -501,7 +501,7 @@ static void order_stats(struct play *play, const struct order *order, struct see
     (void)order;
     struct berth_stats stats;
     struct berth_plan plan;
-    berth_plan(play->server, &plan);
+    berth_plan(play->server, 0, &plan);
     FUZZ_CHECK(plan.workers == play->config.workers && strcmp(plan.backend, "sim") == 0);
     berth_server_stats(play->server, &stats);
     FUZZ_CHECK(stats.connections_most <= play->config.connections_max);
