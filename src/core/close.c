@@ -68,6 +68,12 @@ void close_begin(struct berth_conn *conn, enum berth_reason reason, int system)
     attend(conn);
 }
 
+static bool in_flight(const struct berth_conn *conn)
+{
+    const struct io *io = conn->worker->io;
+    return io_in_flight(io, conn->sock, IO_RECEIVE) || io_in_flight(io, conn->sock, IO_SEND);
+}
+
 /* Ends a connection without waiting for anything but what is in flight. */
 void close_now(struct berth_conn *conn, enum berth_reason reason, int system, bool reset)
 {
@@ -86,9 +92,9 @@ void close_now(struct berth_conn *conn, enum berth_reason reason, int system, bo
     wheel_cancel(&worker->wheel, &conn->timer);
     if (reset) {
         conn->flags |= CF_RESET;
-    } else if ((conn->flags & CF_GONE) == 0) {
+    } else if ((conn->flags & CF_GONE) == 0 && in_flight(conn)) {
         io_shutdown(worker->io, conn->sock, IO_SHUTDOWN_BOTH);
-    }
+    } /* else the close, which is next, says the same with one system call less */
     receive_update(conn);
     io_cancel(worker->io, conn->sock, IO_SEND);
     attend(conn);
@@ -220,11 +226,11 @@ static void step_draining(struct berth_conn *conn)
     }
     BERTH_ASSERT(!io_in_flight(worker->io, conn->sock, IO_SEND));
     RECORD(worker, conn, SHUT, 0, 0);
-    io_shutdown(worker->io, conn->sock, IO_SHUTDOWN_SEND);
     if ((conn->flags & CF_INPUT_ENDED) != 0) {
         close_now(conn, BERTH_REASON_PEER, 0, false);
         return;
     }
+    io_shutdown(worker->io, conn->sock, IO_SHUTDOWN_SEND);
     conn_move(conn, CONN_LINGERING);
     deadline_start(conn);
     receive_update(conn);
@@ -232,8 +238,7 @@ static void step_draining(struct berth_conn *conn)
 
 static void step_joining(struct berth_conn *conn)
 {
-    struct io *io = conn->worker->io;
-    if (!io_in_flight(io, conn->sock, IO_RECEIVE) && !io_in_flight(io, conn->sock, IO_SEND)) {
+    if (!in_flight(conn)) {
         finish(conn);
     }
 }

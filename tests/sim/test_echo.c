@@ -69,8 +69,8 @@ static void every_build_gives_the_same_run(void **state)
     (void)state;
     static const uint64_t golden[] = {
         UINT64_C(0x017dcda85da186ba),
-        UINT64_C(0xca27fd1d38fe76a7),
-        UINT64_C(0x4f0b56b5b24ccfa3),
+        UINT64_C(0x8474d5f659802629),
+        UINT64_C(0x89002a1246f349e1),
     };
     bool same = true;
     for (size_t i = 0; i < sizeof golden / sizeof golden[0]; i++) {
