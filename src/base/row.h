@@ -85,6 +85,12 @@ static inline void row_remove(struct row *row, uint32_t number)
     row->count--;
 }
 
+/* The number + 1 of the element behind this one, which is given in the same way, or ROW_END. */
+static inline uint32_t row_behind(const struct row *row, uint32_t element)
+{
+    return row_link_of(row, element - 1)->next;
+}
+
 /* The number of the element pushed first, taken out. There is one: the caller looked at the count.
  */
 static inline uint32_t row_take(struct row *row)

@@ -89,6 +89,7 @@ enum conn_state {
 #define CF_BLOCKED_KEPT   0x8000u /* the worker keeps too much; stands in worker.kept_full */
 #define CF_WAITS_POST     0x10000u /* an on_drained is owed when the posts have room */
 #define CF_HEADER_TOLD    0x20000u /* watchers know that the first frame's header is whole */
+#define CF_SENDING        0x40000u /* a send was started whose completion was not seen */
 /* What deadlines look at (deadline.c). */
 #define CF_FIRST   0x1000000u /* accepted, and no whole message has come yet */
 #define CF_PARTIAL 0x2000000u /* a message has begun and not ended */
@@ -258,6 +259,8 @@ struct worker {
     struct berth_message batch[BATCH_MESSAGES];
 
     struct row attend; /* of connections, as the next four */
+    uint32_t early;    /* of attend, up to whom send_early has been in this turn; 0: not begun */
+    uint32_t warm;     /* bytes that were queued since then */
     struct row parked;
     struct row again;
     struct row short_of; /* of pool space for replies */
@@ -572,6 +575,7 @@ void dispatch_resume_waiting(struct worker *worker);
 void run_begin(struct worker *worker);
 void run_end(struct worker *worker);
 void send_flush(struct berth_conn *conn);
+void send_early(struct worker *worker);
 void send_completed(struct berth_conn *conn, int32_t result);
 void send_drained(struct berth_conn *conn);
 

@@ -188,6 +188,7 @@ static void deliver(struct berth_conn *conn, const uint8_t *bytes, struct batch 
         take_back(conn, bytes, handed, batch);
     }
     if (conn->out.bytes > 0) {
+        worker->warm += conn->out.bytes - queued_bytes;
         attend(conn);
     }
     queued = worker->messages_out - worker->others_out - queued;

@@ -238,9 +238,10 @@ void send_flush(struct berth_conn *conn)
 {
     struct worker *worker = conn->worker;
     BERTH_ASSERT((conn->flags & CF_GONE) == 0); /* else it would be JOINING */
-    if (conn->out.bytes == 0 || io_in_flight(worker->io, conn->sock, IO_SEND)) {
+    if (conn->out.bytes == 0 || (conn->flags & CF_SENDING) != 0) {
         return;
     }
+    conn->flags |= CF_SENDING;
     struct chain_span queued[IO_SPANS_MAX];
     struct io_span spans[IO_SPANS_MAX];
     uint32_t count =
@@ -260,9 +261,28 @@ void send_flush(struct berth_conn *conn)
     deadline_send_started(conn);
 }
 
+/* In the middle of a turn: sends what has been queued in it since the last time, and leaves all
+ * else of the connections to its end. (Whether a send is in flight must not be asked of io here:
+ * its completion may stand further down in this turn's array.) */
+void send_early(struct worker *worker)
+{
+    uint32_t at =
+        worker->early == 0 ? worker->attend.first : row_behind(&worker->attend, worker->early);
+    for (; at != ROW_END; at = row_behind(&worker->attend, at)) {
+        struct berth_conn *conn = &worker->conns[at - 1];
+        worker->early = at;
+        if (conn->state == CONN_OPEN) {
+            send_flush(conn);
+        }
+    }
+    worker->warm = 0;
+    io_flush(worker->io);
+}
+
 void send_completed(struct berth_conn *conn, int32_t result)
 {
     struct worker *worker = conn->worker;
+    conn->flags &= ~CF_SENDING;
     if (result < 0) {
         close_failed(conn, result);
         return;

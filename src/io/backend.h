@@ -58,6 +58,7 @@ struct io_ops {
     void (*sock_close)(struct io *io, uint32_t sock, bool reset);
     bool (*name_of)(struct io *io, uint32_t sock, bool peer, struct berth_address *out);
     void (*lease_return)(struct io *io, uint16_t lease);
+    void (*flush)(struct io *io); /* NULL: each start has handed over what it started */
     void (*reap)(struct io *io, uint64_t deadline_ns);
     void (*wake)(struct io *io);
 };

@@ -695,6 +695,11 @@ static bool has_work(const struct fault_io *f)
            f->accepts_late_turn != 0;
 }
 
+static void flush(struct io *io)
+{
+    io_flush(self(io)->inner);
+}
+
 static void reap(struct io *io, uint64_t deadline_ns)
 {
     struct fault_io *f = self(io);
@@ -783,6 +788,7 @@ const struct io_backend io_backend_fault = {
             .sock_close = close_sock,
             .name_of = name_of,
             .lease_return = lease_return,
+            .flush = flush,
             .reap = reap,
             .wake = wake,
         },

@@ -327,6 +327,13 @@ uint32_t io_leases_free(const struct io *io)
 /* ----------------------------------------------------------------------------- reap and its time
  */
 
+void io_flush(struct io *io)
+{
+    if (io->ops->flush != NULL) {
+        io->ops->flush(io);
+    }
+}
+
 uint32_t io_reap(struct io *io, struct io_completion *out, uint32_t max, uint64_t deadline_ns)
 {
     BERTH_ASSERT(max >= 1);

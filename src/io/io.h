@@ -272,6 +272,10 @@ void io_lease_return(struct io *io, uint16_t lease);
 /* How many receive buffers nobody holds. */
 uint32_t io_leases_free(const struct io *io);
 
+/* Hands what was started to the system now, not with the next reap: for sends of so many bytes that
+ * they would be out of the cache by then. Nothing completes in it (law 2). */
+void io_flush(struct io *io);
+
 /* Hands everything started since the last turn to the system, and waits until something completes,
  * somebody wakes, or io_now reaches deadline_ns (0: does not wait). Fills at most max (>= 1)
  * completions and returns how many; 0 is normal at any time. Of two in a row that do not wait, one

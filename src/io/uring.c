@@ -367,6 +367,11 @@ static void take_events(struct uring *u)
     io_uring_cq_advance(&u->ring, seen);
 }
 
+static void flush(struct io *io)
+{
+    uring_flush(uring_of(io));
+}
+
 static void reap(struct io *io, uint64_t deadline_ns)
 {
     struct uring *u = uring_of(io);
@@ -406,6 +411,7 @@ const struct io_backend io_backend_uring = {
             .sock_close = sock_close,
             .name_of = socket_name_of,
             .lease_return = lease_return,
+            .flush = flush,
             .reap = reap,
             .wake = wake,
         },

@@ -143,6 +143,9 @@ size_t uring_reserves(const struct io_config *config);
 /* A place for one operation. Never fails: what the kernel does not take yet waits in order. */
 struct io_uring_sqe *uring_sqe(struct uring *u);
 
+/* Hands over what has a place in the submission queue. */
+void uring_flush(struct uring *u);
+
 /* A record or a name for the operation started next. NULL if the kernel takes nothing now. */
 struct uring_record *uring_record(struct uring *u);
 struct sockaddr_storage *uring_name(struct uring *u);

@@ -311,6 +311,12 @@ struct uring_record *uring_record(struct uring *u)
     return u->records_used < URING_RECORDS ? &u->records[u->records_used++] : NULL;
 }
 
+void uring_flush(struct uring *u)
+{
+    submit_early(u);
+    settle(u);
+}
+
 struct sockaddr_storage *uring_name(struct uring *u)
 {
     if (u->names_used == URING_NAMES) {
