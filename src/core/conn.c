@@ -222,8 +222,7 @@ uint64_t berth_conn_random(struct berth_conn *conn)
 
 uint32_t berth_conn_queued_bytes(const struct berth_conn *conn)
 {
-    run_end(conn->worker);
-    return conn->out.bytes;
+    return conn->out.bytes + run_bytes(conn);
 }
 
 uint32_t berth_conn_connect_attempts(const struct berth_conn *conn)

@@ -259,8 +259,8 @@ struct worker {
     struct berth_message batch[BATCH_MESSAGES];
 
     struct row attend; /* of connections, as the next four */
-    uint32_t early;    /* of attend, up to whom send_early has been in this turn; 0: not begun */
-    uint32_t warm;     /* bytes that were queued since then */
+    uint32_t early;    /* the last of them that send_early has seen in this turn, + 1; 0: none */
+    uint32_t warm;     /* bytes of replies that were queued in this turn since then */
     struct row parked;
     struct row again;
     struct row short_of; /* of pool space for replies */
@@ -374,6 +374,7 @@ struct berth_server {
     uint32_t features_off; /* what its ios do without */
     void *world;           /* the simulation's, or NULL */
     bool stepped;          /* tests: no threads; worker_turn is called from outside */
+    uint32_t warm_bytes;   /* of replies in a turn, before they are sent: server.c */
     _Atomic int state;     /* enum server_state; the owner's to change */
 
     struct io_listener listeners[IO_LISTENERS_MAX];
@@ -574,6 +575,7 @@ void dispatch_resume_waiting(struct worker *worker);
 /* send.c */
 void run_begin(struct worker *worker);
 void run_end(struct worker *worker);
+uint32_t run_bytes(const struct berth_conn *conn);
 void send_flush(struct berth_conn *conn);
 void send_early(struct worker *worker);
 void send_completed(struct berth_conn *conn, int32_t result);

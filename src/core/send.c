@@ -2,13 +2,14 @@
  *
  * A reply is written where it will be sent from: header, then the program's bytes, in a slab of the
  * chain. Nothing is sent at that moment; the connection is put on the worker's list, and at the end
- * of the turn one send takes all that was queued (the largest effect on speed there is). What the
- * system took of it is dropped when the send completes, the rest follows, always one send in
+ * of the turn one send takes all that was queued (the largest effect on speed there is); or before,
+ * when the replies of a turn are so many bytes that they would be out of the cache by then. What
+ * the system took of it is dropped when the send completes, the rest follows, always one send in
  * flight. Below the low mark a blocked connection goes on.
  *
  * Most replies are of one batch, one behind the other, and fit into the room that dispatch reserved
- * for them: a run. In a run a reply is its header and a pointer moved on; whatever else looks at
- * the chain of the batch ends the run first.
+ * for them: a run. In a run a reply is its header and a pointer moved on; whatever else puts
+ * something into the chain ends the run first.
  *
  * A queued message costs O(its bytes) to copy and O(1) beside; a send O(slabs).
  */
@@ -66,14 +67,21 @@ void run_begin(struct worker *worker)
     worker->run = (struct run){conn, at, at + (left < allowed ? left : allowed)};
 }
 
+/* What a run of this connection has written, and its queue does not count yet. */
+uint32_t run_bytes(const struct berth_conn *conn)
+{
+    const struct run *run = &conn->worker->run;
+    struct slab *slab = conn->out.last;
+    return run->conn != conn ? 0 : (uint32_t)(run->at - (slab_bytes(slab) + slab->used));
+}
+
 /* What was written counts as queued. O(1), also when there is no run. */
 void run_end(struct worker *worker)
 {
     struct berth_conn *conn = worker->run.conn;
     if (conn != NULL) {
-        struct slab *slab = conn->out.last;
-        uint32_t bytes = (uint32_t)(worker->run.at - (slab_bytes(slab) + slab->used));
-        slab->used += bytes;
+        uint32_t bytes = run_bytes(conn);
+        conn->out.last->used += bytes;
         conn->out.bytes += bytes;
         worker->run.conn = NULL;
     }

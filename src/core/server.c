@@ -89,6 +89,10 @@ const struct speaker *speaker_of(struct berth_server *server, const struct berth
 /* ----------------------------------------------------------------------------------------- create
  */
 
+/* Replies of a turn that are sent before it is over (decision 0010): they and the messages that
+ * they answer are still in the second-level cache, which has 1 MiB or more. */
+#define WARM_BYTES (64u * 1024)
+
 static int create_workers(struct berth_server *server, struct berth_error *error)
 {
     uint32_t count = server->config.workers;
@@ -131,6 +135,7 @@ int server_create_in(struct berth_server **out, const struct berth_config *confi
     server->config = *config;
     server->backend = backend;
     server->world = world;
+    server->warm_bytes = WARM_BYTES;
     int result = config_resolve(&server->config, error);
     if (result == BERTH_OK) {
         layout_plan(&server->config, &server->layout);

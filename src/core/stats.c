@@ -30,10 +30,16 @@ static struct berth_cost cost(uint64_t reserved, uint64_t resident)
     return (struct berth_cost){reserved, resident < reserved ? resident : reserved};
 }
 
-static void add(struct berth_cost *all, struct berth_cost part)
+static struct berth_cost sum(const struct berth_plan *plan)
 {
-    all->reserved += part.reserved;
-    all->resident += part.resident;
+    const struct berth_cost *parts[] = {&plan->slots, &plan->spaces, &plan->receive,
+                                        &plan->pool,  &plan->post,   &plan->other};
+    struct berth_cost all = {0};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        all.reserved += parts[i]->reserved;
+        all.resident += parts[i]->resident;
+    }
+    return all;
 }
 
 void berth_plan(const struct berth_server *server, uint32_t connections, struct berth_plan *out)
@@ -46,8 +52,7 @@ void berth_plan(const struct berth_server *server, uint32_t connections, struct 
     uint64_t workers = config->workers;
     uint64_t post = memory_pages(server->post.bytes + pool_account_bytes(server->post.bytes));
     uint64_t table = layout->spaces_at - layout->conns_at + io.reserved;
-    uint64_t records = layout->receive_at - layout->plans_at;
-    uint64_t pool = layout->bytes - layout->account_at;
+    uint64_t records = layout->receive_at - layout->refusals_at;
     *out = (struct berth_plan){
         .backend = io_backend_name(server->backend),
         .workers = config->workers,
@@ -57,17 +62,11 @@ void berth_plan(const struct berth_server *server, uint32_t connections, struct 
                        connections * (uint64_t)layout->space_stride),
         .receive = cost(workers * (layout->account_at - layout->receive_at),
                         workers * config->receive_buffers * MEMORY_PAGE),
-        .pool = cost(workers * pool, workers * POOL_TOUCHED),
+        .pool = cost(workers * (layout->bytes - layout->account_at), workers * POOL_TOUCHED),
         .post = cost(post, MEMORY_PAGE),
-        .other = cost(workers * records + MEMORY_PAGE, workers * records),
+        /* The workers themselves are from the heap: not reserved, and in use. */
+        .other = {.reserved = workers * (layout->receive_at - layout->plans_at) + MEMORY_PAGE,
+                  .resident = workers * (records + sizeof(struct worker)) + MEMORY_PAGE},
     };
-    add(&out->all, out->slots);
-    add(&out->all, out->spaces);
-    add(&out->all, out->receive);
-    add(&out->all, out->pool);
-    add(&out->all, out->post);
-    add(&out->all, out->other);
-    /* From the heap: not reserved, and in use. */
-    out->other.resident += workers * sizeof(struct worker);
-    out->all.resident += workers * sizeof(struct worker);
+    out->all = sum(out);
 }

@@ -2,7 +2,8 @@
  *
  * A turn reaps completions, acts on each, runs the timers that are due, lets those that waited go
  * on, and at its end looks once at every connection that has something to send or a step of its
- * end to take. So a turn makes one wait, and at most one send per connection.
+ * end to take. So a turn makes one wait, and at most one send per connection. Where a turn has very
+ * much to send, what was queued so far is handed to the system before the next completion.
  *
  * The worker owns its block: the table of connections, the receive buffers, the pool. It is
  * reserved when the server is created and released when it is destroyed; the io lives on the
@@ -35,11 +36,6 @@
 #define BUSY_TURNS_CONN 4
 #define BUSY_MS         100
 #define BUSY_SHARE      4
-
-/* Replies that are sent before the turn is over: still in the second-level cache, beside the
- * messages that they answer. 16 messages of 1 KiB from each of 1,000 connections cost a fifth less
- * so. */
-#define WARM_BYTES (64u * 1024)
 
 static _Thread_local struct worker *current_worker;
 
@@ -451,7 +447,7 @@ bool worker_turn(struct worker *worker, bool wait)
     worker->gives_seen = worker->pool.gives;
     for (uint32_t i = 0; i < count; i++) {
         completed(worker, &worker->completions[i]);
-        if (BERTH_UNLIKELY(worker->warm >= WARM_BYTES)) {
+        if (BERTH_UNLIKELY(worker->warm >= worker->server->warm_bytes)) {
             send_early(worker);
         }
     }

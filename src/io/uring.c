@@ -7,9 +7,9 @@
  * closing and naming are plain system calls.
  *
  * Starting an operation writes a submission queue entry; nothing reaches the kernel before the next
- * reap, except when the queue is full. A reap is one io_uring_enter, which submits, waits and runs
- * the kernel's deferred work, and one walk over the completion queue. Events for which the caller's
- * array has no room stay in the queue for the next reap.
+ * reap, except when the queue is full, or io_flush asks for it. A reap is one io_uring_enter, which
+ * submits, waits and runs the kernel's deferred work, and one walk over the completion queue.
+ * Events for which the caller's array has no room stay in the queue for the next reap.
  *
  * Each operation carries kind, place and generation of its socket as user data. io.c keeps what is
  * in flight; an event that matches nothing is dropped and counted, and its buffer goes back.

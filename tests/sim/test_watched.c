@@ -1,10 +1,12 @@
 /* What a watcher is told of messages in parts, in each kind of framing, and of all that makes a
- * connection wait: in virtual time, word for word.
+ * connection wait, and when in a turn replies are sent: in virtual time, word for word.
  */
 #include "sim/help_scene.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#include "io/sim_world.h"
 
 #define STORY_BYTES 8192
 
@@ -257,6 +259,41 @@ static void one_that_is_not_there_yet_is_nobody(void **state)
     scene_tear_down();
 }
 
+/* -------------------------------------------------------------------------------- within a turn
+ */
+
+/* Two messages come in one turn. */
+static void two_at_once(uint32_t warm_bytes)
+{
+    const struct berth_framing framing = berth_framing_seed(100);
+    set_up(&framing, SHOW(DELIVERED) | SHOW(SEND_STARTED));
+    start(NULL);
+    uint32_t first = scene_arrive(true);
+    uint32_t second = scene_arrive(true);
+    scene.server->warm_bytes = warm_bytes;
+    scene_say(first, "\2\0\0\0ab", 6);
+    scene_say(second, "\2\0\0\0xy", 6);
+    for (int i = 0; i < 2; i++) { /* they arrive, and can be reaped */
+        sim_advance(scene.world, scene_now() + NS_PER_MS);
+    }
+    SCENE_UNTIL(scene.actors[first].got_bytes == 6 && scene.actors[second].got_bytes == 6);
+    scene_tear_down();
+}
+
+static void replies_are_sent_when_the_turn_is_over(void **state)
+{
+    (void)state;
+    two_at_once(64 * 1024);
+    assert_string_equal(story, "delivered:1:6 delivered:1:6 send_started:1:6 send_started:1:6 ");
+}
+
+static void many_replies_are_sent_before_that(void **state)
+{
+    (void)state;
+    two_at_once(6); /* which the first reply has */
+    assert_string_equal(story, "delivered:1:6 send_started:1:6 delivered:1:6 send_started:1:6 ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +305,8 @@ int main(void)
         cmocka_unit_test(a_used_up_share_is_told),
         cmocka_unit_test(a_wait_for_a_buffer_is_told),
         cmocka_unit_test(one_that_is_not_there_yet_is_nobody),
+        cmocka_unit_test(replies_are_sent_when_the_turn_is_over),
+        cmocka_unit_test(many_replies_are_sent_before_that),
     };
     return cmocka_run_group_tests_name("watched", tests, NULL, NULL);
 }

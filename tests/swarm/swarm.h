@@ -254,6 +254,7 @@ struct swarm {
     struct berth_protocol protocol;
     struct berth_protocol client; /* of outgoing connections */
     bool one_by_one;              /* on_message, not on_messages */
+    uint32_t warm_bytes;          /* for the server's field of that name */
     int backlog;
     bool dozes;
     bool wraps;     /* counters begin shortly before their end */

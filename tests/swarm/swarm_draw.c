@@ -207,9 +207,18 @@ static void draw_program(struct swarm *swarm)
     program->out_wanted = connects ? out_wanted : 0;
 }
 
+/* Sends in the middle of a turn: after each reply, after some, or after as many bytes as in
+ * earnest, which few runs have. Not by the dice, so that seeds mean what they meant. */
+static void draw_warm(struct swarm *swarm)
+{
+    static const uint32_t bytes[] = {1, 100, 4096, 64 * 1024};
+    swarm->warm_bytes = bytes[swarm->seed % (sizeof bytes / sizeof bytes[0])];
+}
+
 void swarm_draw(struct swarm *swarm)
 {
     struct dice *dice = &swarm->dice;
+    draw_warm(swarm);
     dice->state = swarm->seed * 5 + 1;
     swarm->actors_count = dice_between(dice, 1, SWARM_ACTORS_MAX);
     swarm->lives_most = dice_between(dice, swarm->actors_count, 6 * SWARM_ACTORS_MAX);

@@ -156,6 +156,7 @@ static void open_server(struct swarm *swarm)
     if (result != BERTH_OK) {
         swarm_fail(swarm, "create: %s", error.text);
     }
+    swarm->server->warm_bytes = swarm->warm_bytes;
     program_protocols(swarm);
     struct berth_listen_options listen = {
         .address = {.family = BERTH_IPV4, .bytes = {127, 0, 0, 1}},
