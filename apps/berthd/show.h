@@ -10,7 +10,7 @@
 /* The machine and every setting. */
 void show_settings(const struct options *options);
 
-/* What they cost at most. */
+/* What they cost, and what of it with so many connections. */
 void show_plan(const struct berth_server *server, const struct serving *serving,
                uint32_t connections);
 

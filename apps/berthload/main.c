@@ -163,7 +163,7 @@ static void collect(struct client *client, struct results *results)
     results->elapsed_ns = clock_now_ns() - client->started_ns;
     results->options = options;
     client_sum(client, &results->tally);
-    berth_plan(client->server, client->options->connections, &results->plan);
+    berth_plan(client->server, 0, &results->plan);
     berth_server_stats(client->server, &results->stats);
     results->planned = options->messages != 0 ? options->messages * options->connections
                                               : tally_read(&results->tally.sent);
