@@ -43,6 +43,15 @@ class Load:
 
 
 @dataclass(frozen=True)
+class Connects(Load):
+    """So many connections at once, each with one message; one that ends lets the next begin."""
+
+    @property
+    def name(self):
+        return f"connects-{self.connections}"
+
+
+@dataclass(frozen=True)
 class Run:
     """One window of one server."""
 
@@ -118,11 +127,11 @@ def berthload_command(program, load, port, window):
     ]
 
 
-def connects_command(program, at_once, port, count):
+def connects_command(program, load, port, count):
     # The side that closes first keeps the port for a minute: 14,000 from one address go fast.
     return [
         program, "--connect", f"127.0.0.1:{port}", "--workers", 1, "--connections", count,
-        "--at-once", at_once, "--messages", 1, "--size", 25, "--json", "-",
+        "--at-once", load.connections, "--messages", 1, "--size", load.size, "--json", "-",
         "--source", f"127.0.1.1-127.0.1.{count // 10_000 + 1}",
     ]
 
