@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -38,10 +39,10 @@ static size_t named_bytes(void)
     FILE *maps = fopen("/proc/self/maps", "r");
     assert_non_null(maps);
     while (fgets(line, sizeof line, maps) != NULL) {
-        size_t from = 0;
-        size_t to = 0;
-        if (strstr(line, "[anon:berth: ") != NULL && sscanf(line, "%zx-%zx", &from, &to) == 2) {
-            bytes += to - from;
+        char *dash;
+        if (strstr(line, "[anon:berth: ") != NULL) {
+            unsigned long from = strtoul(line, &dash, 16);
+            bytes += strtoul(dash + 1, NULL, 16) - from;
         }
     }
     fclose(maps);
