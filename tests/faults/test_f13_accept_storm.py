@@ -45,8 +45,9 @@ def test_f13_accept_storm(berthd, result):
         for windows in attempts(server, WINDOW, SLOWER_MAX):
             made = server.stats()["connections accepted"]
             done = storm(server, windows)
-            made = server.stats()["connections accepted"] - made
-            assert made >= done["made"] > AT_ONCE, "that was no storm"
+            assert done["made"] > AT_ONCE, "that was no storm"
+            server.wait_until(lambda stats: stats["connections accepted"] - made >= done["made"],
+                              "accepts of all that connected")  # the last ones stand in its queue
         dropped = overflows(server) - before
         assert dropped == 0
         result("F13", f"{done['made']:,} connections, {done['made'] / done['seconds']:,.0f} a "
