@@ -73,7 +73,7 @@ static const char text[] =
     "  --backend NAME         auto, uring or epoll (default auto: io_uring where this\n"
     "                         kernel passes a self-test)\n"
     "  --buffer-size BYTES    of one receive and of one send operation, 1 to 1048576\n"
-    "                         (default: 73728 and 262144)\n"
+    "                         (default: 270336 and 262144)\n"
     "  --receive-buffers N    of each worker, a power of two from 2 to 32768\n"
     "                         (default 64)\n"
     "  --pool BYTES           of each worker, for replies and for messages in parts, at\n"

@@ -166,12 +166,13 @@ struct berth_config {
      * functions of another server (asserted where it would have to wake one). Default false. */
     bool worker_descriptors;
 
-    /* The most bytes of one receive operation, 1 to 1 MiB; default 73,728. Small messages do not
+    /* The most bytes of one receive operation, 1 to 1 MiB; default 270,336. Small messages do not
      * mind a large one: many fit. */
     uint32_t receive_bytes;
 
     /* Receive buffers per worker, shared by its connections (an idle connection holds none):
-     * a power of two, 2 to 32,768; default 64. Few and warm beats many. */
+     * a power of two, 2 to 32,768; default 16. Few and warm beats many. At most half of them are
+     * sent from at once (BERTH_IN_PLACE_BYTES). */
     uint32_t receive_buffers;
 
     /* The most bytes of one send operation, 1 to 1 GiB; default 256 KiB. */
@@ -373,10 +374,26 @@ int berth_reply(struct berth_conn *conn, const struct berth_message *message, co
 void *berth_reply_space(struct berth_conn *conn, const struct berth_message *message, size_t size,
                         int *err);
 
+struct berth_piece {
+    const void *data; /* may be NULL if size is 0 */
+    size_t size;
+};
+
+/* berth_reply with a message in pieces, one behind the other; `count` is at least 1. Borrows the
+ * array, and copies; but a last piece of BERTH_IN_PLACE_BYTES or more that lies in a message which
+ * the callback is looking at is sent from there where it can be: that is how to echo what is large.
+ * (Not in front of other messages of the batch, nor with a delimiter, nor while half of the receive
+ * buffers are sent from.) Errors as berth_reply. */
+#define BERTH_IN_PLACE_BYTES 16384
+int berth_reply_pieces(struct berth_conn *conn, const struct berth_message *message,
+                       const struct berth_piece *pieces, size_t count);
+
 /* Sends a message that answers nothing; copies. It leaves behind what was queued before. Also from
- * on_open and on_drained, and to any other connection of the same worker. Errors as berth_reply. */
+ * on_open and on_drained, and to any other connection of the same worker. Errors as berth_reply. In
+ * pieces, what is relayed to another connection is sent as a large echo is. */
 int berth_send(struct berth_conn *conn, const void *data, size_t size);
 void *berth_send_space(struct berth_conn *conn, size_t size, int *err);
+int berth_send_pieces(struct berth_conn *conn, const struct berth_piece *pieces, size_t count);
 
 /* Begins to close: what is queued is sent, then the peer is given the time to end its side. It ends
  * at the latest when the peer has taken nothing for linger_timeout_ms. Messages not yet handed over
@@ -592,6 +609,7 @@ void berth_plan(const struct berth_server *server, uint32_t connections, struct 
     X(bytes_in, "bytes received")                                                                  \
     X(bytes_out, "bytes sent")                                                                     \
     X(bytes_copied_in, "received bytes copied because their frame came in parts")                  \
+    X(messages_in_place, "messages sent from where they were received")                            \
     X(receives, "receive operations that brought bytes")                                           \
     X(sends, "send operations")                                                                    \
     X(turns, "turns of the workers' loops")                                                        \

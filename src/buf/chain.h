@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/assert.h"
 #include "buf/pool.h"
 
 /* The head of a slab; its bytes follow. */
@@ -75,6 +76,14 @@ static inline uint8_t *chain_space(struct chain *chain, struct pool *pool, uint3
     slab->used += bytes;
     chain->bytes += bytes;
     return at;
+}
+
+/* Takes the last `bytes` back, which the last chain_space gave, or a part of them. O(1). */
+static inline void chain_unspace(struct chain *chain, uint32_t bytes)
+{
+    BERTH_ASSERT(!chain->last->outside && chain->last->used - chain->last->sent >= bytes);
+    chain->last->used -= bytes;
+    chain->bytes -= bytes;
 }
 
 /* Queues `size` (> 0) bytes that lie elsewhere, behind what is queued. Fills `ref`. O(1). */

@@ -258,6 +258,14 @@ struct worker {
     struct run run;                         /* and how */
     struct berth_message batch[BATCH_MESSAGES];
 
+    /* What a callback's messages lie in: lend.c */
+    const uint8_t *lease_data;
+    uint32_t lease_bytes; /* 0: nothing, or elsewhere */
+    uint16_t lease;
+    uint32_t leases_lent; /* that are sent from, and not returned for that */
+    uint32_t *lease_uses; /* of each: references that are queued */
+    struct nodes lents;
+
     struct row attend; /* of connections, as the next four */
     uint32_t early;    /* the last of them that send_early has seen in this turn, + 1; 0: none */
     uint32_t warm;     /* bytes of replies that were queued in this turn since then */
@@ -340,8 +348,8 @@ enum timer_kind { TIMER_CONN = 1, TIMER_ACCEPT, TIMER_STOP, TIMER_SPACE };
  */
 
 struct layout { /* of a worker's block; config.c */
-    size_t conns_at, spaces_at, plans_at, plan_entries_at, refusals_at, recorder_at, receive_at,
-        account_at, pool_at, bytes;
+    size_t conns_at, spaces_at, plans_at, plan_entries_at, refusals_at, recorder_at, uses_at,
+        receive_at, account_at, pool_at, bytes;
     size_t pool_bytes;
     size_t space_stride; /* of the program's own bytes per connection */
     uint32_t slots;
@@ -375,6 +383,7 @@ struct berth_server {
     void *world;           /* the simulation's, or NULL */
     bool stepped;          /* tests: no threads; worker_turn is called from outside */
     uint32_t warm_bytes;   /* of replies in a turn, before they are sent: server.c */
+    uint32_t lend_bytes;   /* the least piece that is sent from where it was received */
     _Atomic int state;     /* enum server_state; the owner's to change */
 
     struct io_listener listeners[IO_LISTENERS_MAX];
@@ -580,6 +589,17 @@ void send_flush(struct berth_conn *conn);
 void send_early(struct worker *worker);
 void send_completed(struct berth_conn *conn, int32_t result);
 void send_drained(struct berth_conn *conn);
+
+/* lend.c */
+struct lent;
+void lend_init(struct worker *worker);
+void lend_fini(struct worker *worker);
+void lend_begin(struct worker *worker, const struct io_completion *done);
+void lend_end(struct worker *worker);
+struct lent *lend_take(const struct berth_conn *conn, const struct chain *chain,
+                       const struct berth_piece *piece);
+void lend_drop(struct lent *lent);
+void lend_queue(struct berth_conn *conn, struct lent *lent, const struct berth_piece *piece);
 
 /* group.c */
 void groups_init(struct worker *worker);

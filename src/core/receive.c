@@ -3,8 +3,8 @@
  * Bytes are worked on where the system put them. Only what cannot be handed over yet is copied: the
  * beginning of a frame whose rest has not come, or whole frames while the connection is blocked
  * (dispatch.c says when). The copy is a piece of the worker's pool that doubles as bytes arrive,
- * so a declared length never allocates. The lease goes back before this returns, always: a slow
- * connection cannot pin the worker's receive buffers.
+ * so a declared length never allocates. The lease goes back before this returns, unless large
+ * pieces of it are sent from there (lend.c).
  *
  * Receiving stops, by a cancel, while a blocked connection holds more than one receive's worth of
  * input, and starts again when it holds less. One that waits for kept messages to be answered is
@@ -211,11 +211,12 @@ void receive_update(struct berth_conn *conn)
     deadline_reading(conn);
 }
 
-/* Those that wait for a receive buffer, as many as there are buffers, each for one: if a first took
- * what it can get, the others would have waited for nothing. */
+/* Those that wait for a receive buffer, each for one: if a first took what it can get, the others
+ * would have waited for nothing. Half as many as there are buffers, for others receive too. */
 void receive_rearm_parked(struct worker *worker)
 {
-    for (uint32_t free = io_leases_free(worker->io); free > 0 && worker->parked.count > 0; free--) {
+    uint32_t free = (io_leases_free(worker->io) + 1) / 2;
+    for (; free > 0 && worker->parked.count > 0; free--) {
         struct berth_conn *conn = &worker->conns[row_take(&worker->parked)];
         conn->flags = (conn->flags & ~CF_BROUGHT) | CF_RECEIVING;
         WATCH(worker, conn, RESUMED, 0, BERTH_PAUSE_BUFFERS);
@@ -273,9 +274,10 @@ void receive_completed(struct berth_conn *conn, const struct io_completion *done
         STAT_ADD(worker, receives, 1);
         WATCH(worker, conn, RECEIVED, 0, done->result);
         deadline_received(conn);
+        lend_begin(worker, done);
         bytes_arrived(conn, done->data, (uint32_t)done->result);
         deadline_partial(conn);
-        io_lease_return(worker->io, done->lease);
+        lend_end(worker);
         if ((done->flags & IO_MORE) != 0 && (conn->flags & CF_BLOCKED) == 0) {
             return; /* the ordinary case: nothing to start or stop */
         }

@@ -88,8 +88,9 @@ void run_end(struct worker *worker)
 }
 
 /* Room for one framed message of `size` bytes in a chain of the connection, header and delimiter
- * written. */
-static void *frame_space(struct berth_conn *conn, struct chain *chain, size_t size, int *err)
+ * written; but for the last `outside` bytes, which the caller queues. */
+static void *frame_space(struct berth_conn *conn, struct chain *chain, size_t size, size_t outside,
+                         int *err)
 {
     struct worker *worker = conn->worker;
     const struct speaker *speaker = conn->speaker;
@@ -120,7 +121,7 @@ static void *frame_space(struct berth_conn *conn, struct chain *chain, size_t si
     if (BERTH_UNLIKELY(bytes == 0)) {
         return refuse(err, BERTH_E_FRAME); /* nothing would be on the wire */
     }
-    uint8_t *at = chain_space(chain, &worker->pool, bytes);
+    uint8_t *at = chain_space(chain, &worker->pool, bytes - (uint32_t)outside);
     if (BERTH_UNLIKELY(at == NULL)) {
         return pool_short(conn, err);
     }
@@ -133,49 +134,77 @@ static void *frame_space(struct berth_conn *conn, struct chain *chain, size_t si
     return at + header_bytes;
 }
 
+static bool may_send(const struct berth_conn *conn)
+{
+    return conn->state == CONN_OPEN && (conn->flags & CF_CLOSE) == 0;
+}
+
+/* A message that is no reply has been queued. */
+static void sent_one(struct berth_conn *conn, size_t size)
+{
+    conn->worker->messages_out++;
+    if (conn->worker->batch_conn != conn) {
+        attend(conn); /* inside its own batch, dispatch does it once */
+        conn->worker->others_out++;
+        WATCH(conn->worker, conn, QUEUED, 1, size);
+    }
+}
+
 void *berth_send_space(struct berth_conn *conn, size_t size, int *err)
 {
-    if (BERTH_UNLIKELY(conn->state != CONN_OPEN || (conn->flags & CF_CLOSE) != 0)) {
+    if (BERTH_UNLIKELY(!may_send(conn))) {
         return refuse(err, BERTH_E_CLOSED);
     }
     BERTH_ASSERT(worker_current() == conn->worker);
     run_end(conn->worker);
-    void *at = frame_space(conn, &conn->out, size, err);
+    void *at = frame_space(conn, &conn->out, size, 0, err);
     if (at != NULL) {
-        conn->worker->messages_out++;
-        if (conn->worker->batch_conn != conn) {
-            attend(conn); /* inside its own batch, dispatch does it once */
-            conn->worker->others_out++;
-            WATCH(conn->worker, conn, QUEUED, 1, size);
-        }
+        sent_one(conn, size);
     }
     return at;
 }
 
+/* Whether the message can be answered now: BERTH_OK, or why not. */
+static int may_reply(const struct berth_conn *conn, const struct berth_message *message)
+{
+    const struct worker *worker = conn->worker;
+    if (!may_send(conn)) {
+        return BERTH_E_CLOSED;
+    }
+    bool current =
+        worker->batch_conn == conn && message >= worker->batch_next && message < worker->batch_end;
+    return current ? BERTH_OK : BERTH_E_STATE;
+}
+
+/* A reply has been queued, alone, in a chain that had so many bytes before. What comes behind it
+ * may be in a run again. */
+static void replied(struct berth_conn *conn, const struct berth_message *message, uint32_t before)
+{
+    struct worker *worker = conn->worker;
+    worker->batch_next = message + 1;
+    worker->messages_out++;
+    if (worker->batch_chain != &conn->out) {
+        keep_reply_queued(conn, worker->batch_chain->bytes - before);
+    }
+    run_begin(worker);
+}
+
 /* A reply that is not in a run: the first of its batch, or one for which the reserved room is too
- * small. What comes behind it may be in a run again. */
+ * small. */
 BERTH_COLD static void *reply_alone(struct berth_conn *conn, const struct berth_message *message,
                                     size_t size, int *err)
 {
     struct worker *worker = conn->worker;
-    if (conn->state != CONN_OPEN || (conn->flags & CF_CLOSE) != 0) {
-        return refuse(err, BERTH_E_CLOSED);
-    }
-    if (worker->batch_conn != conn || message < worker->batch_next ||
-        message >= worker->batch_end) {
-        return refuse(err, BERTH_E_STATE);
+    int may = may_reply(conn, message);
+    if (may != BERTH_OK) {
+        return refuse(err, may);
     }
     run_end(worker);
     struct chain *chain = worker->batch_chain;
     uint32_t before = chain->bytes;
-    void *at = frame_space(conn, chain, size, err);
+    void *at = frame_space(conn, chain, size, 0, err);
     if (at != NULL) {
-        worker->batch_next = message + 1;
-        worker->messages_out++;
-        if (chain != &conn->out) {
-            keep_reply_queued(conn, chain->bytes - before);
-        }
-        run_begin(worker);
+        replied(conn, message, before);
     }
     return at;
 }
@@ -199,6 +228,31 @@ void *berth_reply_space(struct berth_conn *conn, const struct berth_message *mes
     return at + RUN_HEADER_BYTES;
 }
 
+/* --------------------------------------------------------------------------- messages in pieces */
+
+/* The bytes of all pieces, or one more than a message can have. */
+static size_t bytes_of(const struct berth_piece *pieces, size_t count)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (pieces[i].size > BERTH_MESSAGE_BYTES_LIMIT - bytes) {
+            return (size_t)BERTH_MESSAGE_BYTES_LIMIT + 1;
+        }
+        bytes += pieces[i].size;
+    }
+    return bytes;
+}
+
+static void gather(uint8_t *to, const struct berth_piece *pieces, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (pieces[i].size > 0) {
+            memcpy(to, pieces[i].data, pieces[i].size);
+            to += pieces[i].size;
+        }
+    }
+}
+
 /* A message that holds its own delimiter would arrive as two. */
 static int check_delimiter(const struct berth_conn *conn, const void *data, size_t size)
 {
@@ -209,8 +263,95 @@ static int check_delimiter(const struct berth_conn *conn, const void *data, size
     return berth_frame_message_check(framing, data, (uint32_t)size);
 }
 
+/* Queues them as a message in the chain; the last stays where it is if it is `lent`, which this
+ * takes. */
+static int queue_pieces(struct berth_conn *conn, struct chain *chain,
+                        const struct berth_piece *pieces, size_t count, struct lent *lent)
+{
+    const struct berth_piece *last = &pieces[count - 1];
+    size_t bytes = bytes_of(pieces, count);
+    int err;
+    run_end(conn->worker);
+    uint8_t *at = frame_space(conn, chain, bytes, lent != NULL ? last->size : 0, &err);
+    if (at == NULL) {
+        if (lent != NULL) {
+            lend_drop(lent);
+        }
+        return err;
+    }
+    gather(at, pieces, lent != NULL ? count - 1 : count);
+    if (lent != NULL) {
+        lend_queue(conn, lent, last);
+        return BERTH_OK;
+    }
+    err = check_delimiter(conn, at, bytes); /* here, where it is whole */
+    if (err != BERTH_OK) {
+        chain_unspace(chain, (uint32_t)bytes + conn->speaker->protocol.framing.delimiter_bytes);
+    }
+    return err;
+}
+
+static bool is_delimited(const struct berth_conn *conn)
+{
+    return conn->speaker->protocol.framing.kind == BERTH_FRAMING_DELIMITER;
+}
+
+int berth_send_pieces(struct berth_conn *conn, const struct berth_piece *pieces, size_t count)
+{
+    BERTH_ASSERT(count > 0);
+    if (!may_send(conn)) {
+        return BERTH_E_CLOSED;
+    }
+    /* In its own batch it would take the room that is reserved for replies. */
+    struct lent *lent =
+        conn == conn->worker->batch_conn ? NULL : lend_take(conn, &conn->out, &pieces[count - 1]);
+    int err = BERTH_OK;
+    if (lent == NULL && !is_delimited(conn)) {
+        uint8_t *at = berth_send_space(conn, bytes_of(pieces, count), &err);
+        if (at != NULL) {
+            gather(at, pieces, count);
+        }
+        return err;
+    }
+    err = queue_pieces(conn, &conn->out, pieces, count, lent);
+    if (err == BERTH_OK) {
+        sent_one(conn, bytes_of(pieces, count));
+    }
+    return err;
+}
+
+int berth_reply_pieces(struct berth_conn *conn, const struct berth_message *message,
+                       const struct berth_piece *pieces, size_t count)
+{
+    BERTH_ASSERT(count > 0);
+    int err = may_reply(conn, message);
+    if (err != BERTH_OK) {
+        return err;
+    }
+    struct chain *chain = conn->worker->batch_chain;
+    /* Those behind it need what is left of the reserved room, which a reference would cut off. */
+    bool last = message + 1 == conn->worker->batch_end;
+    struct lent *lent = last ? lend_take(conn, chain, &pieces[count - 1]) : NULL;
+    if (lent == NULL && !is_delimited(conn)) {
+        uint8_t *at = berth_reply_space(conn, message, bytes_of(pieces, count), &err);
+        if (at != NULL) {
+            gather(at, pieces, count);
+        }
+        return err;
+    }
+    uint32_t before = chain->bytes;
+    err = queue_pieces(conn, chain, pieces, count, lent);
+    if (err == BERTH_OK) {
+        replied(conn, message, before);
+    }
+    return err;
+}
+
 int berth_send(struct berth_conn *conn, const void *data, size_t size)
 {
+    if (size >= conn->worker->server->lend_bytes) {
+        return berth_send_pieces(conn, &(struct berth_piece){data, size}, 1);
+    }
     int err = check_delimiter(conn, data, size);
     void *at = err == BERTH_OK ? berth_send_space(conn, size, &err) : NULL;
     if (at == NULL) {
@@ -225,6 +366,9 @@ int berth_send(struct berth_conn *conn, const void *data, size_t size)
 int berth_reply(struct berth_conn *conn, const struct berth_message *message, const void *data,
                 size_t size)
 {
+    if (size >= conn->worker->server->lend_bytes) {
+        return berth_reply_pieces(conn, message, &(struct berth_piece){data, size}, 1);
+    }
     int err = check_delimiter(conn, data, size);
     void *at = err == BERTH_OK ? berth_reply_space(conn, message, size, &err) : NULL;
     if (at == NULL) {

@@ -136,6 +136,7 @@ int server_create_in(struct berth_server **out, const struct berth_config *confi
     server->backend = backend;
     server->world = world;
     server->warm_bytes = WARM_BYTES;
+    server->lend_bytes = BERTH_IN_PLACE_BYTES;
     int result = config_resolve(&server->config, error);
     if (result == BERTH_OK) {
         layout_plan(&server->config, &server->layout);

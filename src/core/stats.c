@@ -21,10 +21,6 @@ void berth_server_stats(const struct berth_server *server, struct berth_stats *o
     }
 }
 
-/* What a worker touches that serves small messages: a page of each receive buffer, and as much of
- * the pool as the replies of a turn take. */
-#define POOL_TOUCHED (TURN_COMPLETIONS * POOL_PIECE)
-
 static struct berth_cost cost(uint64_t reserved, uint64_t resident)
 {
     return (struct berth_cost){reserved, resident < reserved ? resident : reserved};
@@ -50,6 +46,9 @@ void berth_plan(const struct berth_server *server, uint32_t connections, struct 
                                       .receive_count = config->receive_buffers};
     const struct io_memory io = io_memory_of(server->backend, &sockets);
     uint64_t workers = config->workers;
+    /* What a worker touches that serves small messages: a page of each receive buffer that a turn
+     * uses, and a piece of the pool for the replies. */
+    uint64_t touched = workers * io.receives;
     uint64_t post = memory_pages(server->post.bytes + pool_account_bytes(server->post.bytes));
     uint64_t table = layout->spaces_at - layout->conns_at + io.reserved;
     uint64_t records = layout->receive_at - layout->refusals_at;
@@ -60,9 +59,8 @@ void berth_plan(const struct berth_server *server, uint32_t connections, struct 
         .slots = cost(workers * table, connections * (sizeof(struct berth_conn) + io.sock_bytes)),
         .spaces = cost(workers * (layout->plans_at - layout->spaces_at),
                        connections * (uint64_t)layout->space_stride),
-        .receive = cost(workers * (layout->account_at - layout->receive_at),
-                        workers * config->receive_buffers * MEMORY_PAGE),
-        .pool = cost(workers * (layout->bytes - layout->account_at), workers * POOL_TOUCHED),
+        .receive = cost(workers * (layout->account_at - layout->receive_at), touched * MEMORY_PAGE),
+        .pool = cost(workers * (layout->bytes - layout->account_at), touched * POOL_PIECE),
         .post = cost(post, MEMORY_PAGE),
         /* The workers themselves are from the heap: not reserved, and in use. */
         .other = {.reserved = workers * (layout->receive_at - layout->plans_at) + MEMORY_PAGE,

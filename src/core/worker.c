@@ -78,6 +78,7 @@ int worker_create(struct worker *worker, struct berth_server *server, uint32_t i
     worker->conns = (struct berth_conn *)(void *)(block + layout->conns_at);
     worker->plans = (struct plan *)(void *)(block + layout->plans_at);
     worker->refusals = (struct refusal *)(void *)(block + layout->refusals_at);
+    worker->lease_uses = (uint32_t *)(void *)(block + layout->uses_at);
     worker->receive_base = block + layout->receive_at;
     recorder_init(&worker->recorder, block + layout->recorder_at, server->config.recorder_records);
     slots_init(&worker->slots, &worker->conns->slot, sizeof *worker->conns, layout->slots);
@@ -129,6 +130,7 @@ int worker_open(struct worker *worker)
               worker->block + layout->account_at);
     deadline_clock(worker, io_now(worker->io));
     groups_init(worker);
+    lend_init(worker);
     wheel_init(&worker->wheel, worker->now_ns);
     atomic_store(&worker->wake, worker->io);
     connect_begin_all(worker);
@@ -139,6 +141,7 @@ void worker_close(struct worker *worker)
 {
     remote_end(worker);
     groups_fini(worker);
+    lend_fini(worker);
     BERTH_ASSERT(worker->pool.used == worker->kept_bytes); /* the program may still hold those */
     BERTH_ASSERT(worker->behind_bytes == 0);
     atomic_store(&worker->wake, NULL);

@@ -44,6 +44,7 @@ struct io_ops {
     size_t struct_bytes;
     size_t sock_bytes; /* that the backend has for each socket, beside io.socks */
     size_t (*reserves)(const struct io_config *config); /* address space of its own; NULL: none */
+    uint32_t receives_part; /* a reap gives receive_count / receives_part receives; 0: all */
     int (*open)(struct io *io);
     void (*close)(struct io *io);
     void (*accept)(struct io *io, uint32_t accept);

@@ -73,8 +73,10 @@ static void check_config(const struct io_config *config)
 struct io_memory io_memory_of(const struct io_backend *backend, const struct io_config *config)
 {
     size_t more = backend->ops.reserves != NULL ? backend->ops.reserves(config) : 0;
+    uint32_t part = backend->ops.receives_part > 0 ? backend->ops.receives_part : 1;
     return (struct io_memory){.reserved = memory_pages(socks_bytes(config)) + more,
-                              .sock_bytes = sizeof(struct io_sock) + backend->ops.sock_bytes};
+                              .sock_bytes = sizeof(struct io_sock) + backend->ops.sock_bytes,
+                              .receives = (config->receive_count + part - 1) / part};
 }
 
 int io_open(const struct io_backend *backend, const struct io_config *config, struct io **out)

@@ -167,6 +167,7 @@ struct io_config {
 struct io_memory {
     size_t reserved;   /* address space, for socks_max and receive_count of its config */
     size_t sock_bytes; /* of that, what a socket touches */
+    uint32_t receives; /* the most that one reap gives */
 };
 
 /* What a worker's io saw; never reset. */

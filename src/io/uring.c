@@ -200,7 +200,7 @@ static void sock_close(struct io *io, uint32_t sock, bool reset)
 
 static void lease_return(struct io *io, uint16_t lease)
 {
-    uring_buffer_add(uring_of(io), lease);
+    uring_buffer_give(uring_of(io), lease);
 }
 
 static void wake(struct io *io)
@@ -251,6 +251,9 @@ static void receive_event(struct uring *u, const struct io_uring_cqe *cqe)
     bool buffer = (cqe->flags & IORING_CQE_F_BUFFER) != 0;
     uint16_t lease = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
     BERTH_ASSERT(!buffer || lease < io->config.receive_count);
+    if (BERTH_LIKELY(buffer)) {
+        uring_buffer_taken(u, cqe->res > 0 ? (uint32_t)cqe->res : 0);
+    }
     bool known = sock_matches(io, cqe->user_data, SOCK_RECEIVE);
     if (BERTH_LIKELY(known && cqe->res > 0 && buffer)) {
         /* Without MORE though with bytes: the completion queue was full (law 9). */
@@ -262,7 +265,7 @@ static void receive_event(struct uring *u, const struct io_uring_cqe *cqe)
         return;
     }
     if (buffer) {
-        uring_buffer_add(u, lease); /* chosen before the kernel knew that there was nothing */
+        uring_buffer_give(u, lease); /* chosen before the kernel knew that there was nothing */
     }
     if (known && cqe->res == -ECANCELED && was_nudged(&io->socks[sock])) {
         start_receive(io, sock);
@@ -398,6 +401,7 @@ const struct io_backend io_backend_uring = {
             .listener_halt = socket_listener_halt,
             .listener_resume = socket_listener_resume,
             .struct_bytes = sizeof(struct uring),
+            .receives_part = URING_RING_PART,
             .reserves = uring_reserves,
             .open = ring_open,
             .close = ring_close,

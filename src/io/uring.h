@@ -21,6 +21,9 @@
 #define URING_RECORDS 64
 #define URING_NAMES   64
 
+/* The kernel has at most one receive buffer in so many. */
+#define URING_RING_PART 2u
+
 /* Sockets that are asked at once whether they were reset: 8 KiB each of two tables. */
 #define URING_HEARD_MAX 1024
 
@@ -91,6 +94,11 @@ struct uring {
     size_t buffers_bytes;
     int buffers_mask;
     int buffers_added;
+    uint32_t ring_count;    /* buffers that the kernel has */
+    uint32_t ring_most;     /* as many as it is to have */
+    uint32_t receive_bytes; /* of a receive, on average */
+    uint16_t *spares;       /* a stack of the other buffers that nobody holds */
+    uint32_t spares_count;
 
     /* Operations for which the submission queue had no place, in order (queue, below). */
     struct io_uring_sqe *spill;
@@ -150,8 +158,15 @@ void uring_flush(struct uring *u);
 struct uring_record *uring_record(struct uring *u);
 struct sockaddr_storage *uring_name(struct uring *u);
 
-/* Gives buffer `lease` back to the kernel, from the next enter on. */
-void uring_buffer_add(struct uring *u, uint16_t lease);
+/* A receive has brought so many bytes, in a buffer of the kernel's. */
+static inline void uring_buffer_taken(struct uring *u, uint32_t bytes)
+{
+    u->ring_count--;
+    u->receive_bytes = u->receive_bytes - u->receive_bytes / 16 + bytes / 16;
+}
+
+/* A buffer that nobody holds any more: to the kernel, from the next enter on, or to the spares. */
+void uring_buffer_give(struct uring *u, uint16_t lease);
 
 /* Wishes that the operation with this code ended. */
 void uring_cancel_code(struct uring *u, uint64_t code);

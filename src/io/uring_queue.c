@@ -97,6 +97,46 @@ static int open_ring(struct uring *u, struct uring_fault *fault)
     return 0;
 }
 
+/* The kernel fills as many buffers as it has before the turn that empties them begins. More than
+ * fit the cache cost more than receives that find none and wait. So it has half of them, and fewer
+ * while they come back full of more than RING_BYTES; what is kept for long, because it is sent
+ * from, is made up for out of the other half. */
+#define RING_BYTES (1024u * 1024)
+
+static uint32_t ring_share(const struct uring *u)
+{
+    return (u->io.config.receive_count + URING_RING_PART - 1) / URING_RING_PART;
+}
+
+static void buffer_add(struct uring *u, uint16_t lease)
+{
+    io_uring_buf_ring_add(u->buffers, io_lease_data(&u->io, lease), u->io.config.receive_bytes,
+                          lease, u->buffers_mask, u->buffers_added);
+    u->buffers_added++;
+    u->ring_count++;
+}
+
+static void balance(struct uring *u)
+{
+    uint32_t share = ring_share(u);
+    uint32_t fit = BERTH_LIKELY((uint64_t)share * u->receive_bytes <= RING_BYTES)
+                       ? share
+                       : RING_BYTES / u->receive_bytes;
+    u->ring_most = fit > 0 ? fit : 1;
+    while (BERTH_UNLIKELY(u->ring_count < u->ring_most && u->spares_count > 0)) {
+        buffer_add(u, u->spares[--u->spares_count]);
+    }
+}
+
+void uring_buffer_give(struct uring *u, uint16_t lease)
+{
+    if (BERTH_LIKELY(u->ring_count < u->ring_most)) {
+        buffer_add(u, lease);
+    } else {
+        u->spares[u->spares_count++] = lease;
+    }
+}
+
 static int open_buffers(struct uring *u, struct uring_fault *fault)
 {
     const struct io_config *config = &u->io.config;
@@ -115,8 +155,9 @@ static int open_buffers(struct uring *u, struct uring_fault *fault)
         return failed(fault, "io_uring_register: buffer ring", result);
     }
     io_uring_buf_ring_init(u->buffers);
+    u->ring_most = ring_share(u);
     for (uint32_t i = 0; i < config->receive_count; i++) {
-        uring_buffer_add(u, (uint16_t)i);
+        uring_buffer_give(u, (uint16_t)i);
     }
     return 0;
 }
@@ -143,9 +184,10 @@ static int open_memory(struct uring *u, struct uring_fault *fault)
     u->spill_max = (uint32_t)spill_max(&u->io.config);
     u->spill_bytes = (size_t)u->spill_max * sizeof *u->spill;
     u->spill = memory_reserve(u->spill_bytes);
+    u->spares = malloc(u->io.config.receive_count * sizeof *u->spares);
     u->records = calloc(URING_RECORDS, sizeof *u->records);
     u->names = calloc(URING_NAMES, sizeof *u->names);
-    if (u->spill == NULL || u->records == NULL || u->names == NULL) {
+    if (u->spill == NULL || u->spares == NULL || u->records == NULL || u->names == NULL) {
         return failed(fault, "memory for the ring's queues", -ENOMEM);
     }
     memory_name(u->spill, u->spill_bytes, "berth: operations, uring");
@@ -155,6 +197,7 @@ static int open_memory(struct uring *u, struct uring_fault *fault)
 static void close_memory(struct uring *u)
 {
     memory_release(u->spill, u->spill_bytes);
+    free(u->spares);
     free(u->records);
     free(u->names);
 }
@@ -244,6 +287,7 @@ void uring_queue_close(struct uring *u)
 /* Shows the kernel the buffers given back since the last time. */
 static void publish_buffers(struct uring *u)
 {
+    balance(u);
     if (u->buffers_added != 0) {
         io_uring_buf_ring_advance(u->buffers, u->buffers_added);
         u->buffers_added = 0;
@@ -324,13 +368,6 @@ struct sockaddr_storage *uring_name(struct uring *u)
         settle(u);
     }
     return u->names_used < URING_NAMES ? &u->names[u->names_used++] : NULL;
-}
-
-void uring_buffer_add(struct uring *u, uint16_t lease)
-{
-    io_uring_buf_ring_add(u->buffers, io_lease_data(&u->io, lease), u->io.config.receive_bytes,
-                          lease, u->buffers_mask, u->buffers_added);
-    u->buffers_added++;
 }
 
 void uring_cancel_code(struct uring *u, uint64_t code)

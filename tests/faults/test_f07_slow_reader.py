@@ -13,7 +13,7 @@ PROGRESS_MS = scale(1000, 5000)
 
 MESSAGE = 1000
 SEND_HIGH, SYSTEM = 64 << 10, 32 << 10
-RECEIVE = 73728  # of one receive: the messages in it are handed over together
+RECEIVE = 270336  # of one receive: the messages in it are handed over together
 # A reply is four bytes longer than its request, header and all.
 QUEUED_MAX = SEND_HIGH + RECEIVE // (MESSAGE + 4) * (MESSAGE + 8)
 SEND_MAX = SEND_HIGH + (8 << 20)

@@ -254,7 +254,8 @@ struct swarm {
     struct berth_protocol protocol;
     struct berth_protocol client; /* of outgoing connections */
     bool one_by_one;              /* on_message, not on_messages */
-    uint32_t warm_bytes;          /* for the server's field of that name */
+    uint32_t warm_bytes;          /* for the server's fields of these names */
+    uint32_t lend_bytes;
     int backlog;
     bool dozes;
     bool wraps;     /* counters begin shortly before their end */

@@ -208,11 +208,13 @@ static void draw_program(struct swarm *swarm)
 }
 
 /* Sends in the middle of a turn: after each reply, after some, or after as many bytes as in
- * earnest, which few runs have. Not by the dice, so that seeds mean what they meant. */
+ * earnest, which few runs have; and so for what is sent from where it was received. Not by the
+ * dice, so that seeds mean what they meant. */
 static void draw_warm(struct swarm *swarm)
 {
     static const uint32_t bytes[] = {1, 100, 4096, 64 * 1024};
     swarm->warm_bytes = bytes[swarm->seed % (sizeof bytes / sizeof bytes[0])];
+    swarm->lend_bytes = bytes[swarm->seed / 4 % (sizeof bytes / sizeof bytes[0])];
 }
 
 void swarm_draw(struct swarm *swarm)

@@ -165,7 +165,10 @@ static int reply_by(struct berth_conn *conn, const struct berth_message *message
 {
     int result = BERTH_OK;
     if (!in_place) {
-        return berth_reply(conn, message, message->data, message->size);
+        size_t front = message->size % 3;
+        const struct berth_piece pieces[] = {{message->data, front},
+                                             {message->data + front, message->size - front}};
+        return berth_reply_pieces(conn, message, pieces, 2);
     }
     void *space = berth_reply_space(conn, message, message->size, &result);
     if (space != NULL) {

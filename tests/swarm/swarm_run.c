@@ -157,6 +157,7 @@ static void open_server(struct swarm *swarm)
         swarm_fail(swarm, "create: %s", error.text);
     }
     swarm->server->warm_bytes = swarm->warm_bytes;
+    swarm->server->lend_bytes = swarm->lend_bytes;
     program_protocols(swarm);
     struct berth_listen_options listen = {
         .address = {.family = BERTH_IPV4, .bytes = {127, 0, 0, 1}},
@@ -231,7 +232,9 @@ static void step_worker(struct swarm *swarm, uint32_t index, bool wait)
     uint64_t before = sim_world_completions(swarm->world);
     bool goes_on = worker_turn(worker, wait);
     swarm->progress += sim_world_completions(swarm->world) - before;
-    if (io_leases_free(worker->io) != swarm->config.receive_buffers) {
+    uint32_t lent = worker->leases_lent;
+    if (io_leases_free(worker->io) + lent != swarm->config.receive_buffers ||
+        lent > swarm->config.receive_buffers / 2) {
         swarm_fail(swarm, "worker %u holds a lease after its turn", index);
     }
     if (swarm->steps % VALIDATE_IN == 0 || !goes_on) {

@@ -28,8 +28,8 @@ static void defaults(void **state)
     assert_int_equal(c.worker_connections_max, 0);
     assert_int_equal(c.connects_max, 0);
     assert_false(c.worker_descriptors);
-    assert_int_equal(c.receive_bytes, 73728);
-    assert_int_equal(c.receive_buffers, 64);
+    assert_int_equal(c.receive_bytes, 270336);
+    assert_int_equal(c.receive_buffers, 16);
     assert_int_equal(c.send_bytes, 256 * 1024);
     assert_int_equal(c.send_high_bytes, 256 * 1024);
     assert_int_equal(c.send_low_bytes, 64 * 1024);
