@@ -52,7 +52,7 @@ void lend_end(struct worker *worker)
 static bool may_lend(const struct worker *worker, const struct chain *chain,
                      const struct berth_conn *conn, const struct berth_piece *piece)
 {
-    size_t at = (size_t)((const uint8_t *)piece->data - worker->lease_data);
+    uintptr_t at = (uintptr_t)piece->data - (uintptr_t)worker->lease_data;
     enum berth_framing_kind kind = conn->speaker->protocol.framing.kind;
     return worker->lease_bytes > 0 && at < worker->lease_bytes && chain == &conn->out &&
            (kind == BERTH_FRAMING_LENGTH || kind == BERTH_FRAMING_VARINT) && /* all in front */

@@ -271,6 +271,7 @@ static int queue_pieces(struct berth_conn *conn, struct chain *chain,
     const struct berth_piece *last = &pieces[count - 1];
     size_t bytes = bytes_of(pieces, count);
     int err;
+    BERTH_ASSERT(worker_current() == conn->worker);
     run_end(conn->worker);
     uint8_t *at = frame_space(conn, chain, bytes, lent != NULL ? last->size : 0, &err);
     if (at == NULL) {
