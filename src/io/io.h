@@ -155,6 +155,8 @@ struct io_config {
     uint8_t *receive_base;               /* receive_count buffers of receive_bytes each, lent */
     uint32_t receive_bytes;              /* the most bytes of one receive */
     uint32_t receive_count;              /* a power of two, at most 32768 */
+    uint32_t rest_ms;                    /* uring: a receive that waits for so long in vain becomes
+                                            a smaller one; 0: a minute */
     uint32_t features_off;               /* uring: bits of io/feature.h that it does without */
     uint32_t send_timeout_ms;   /* a connection whose peer's system acknowledges nothing of what was
                                    sent for so long fails; 0: the system's own time. Not for clients

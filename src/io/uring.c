@@ -15,7 +15,7 @@
  * in flight; an event that matches nothing is dropped and counted, and its buffer goes back.
  *
  * uring_queue.c has the ring itself, uring_accept.c the accepts, uring_look.c what the kernel does
- * not tell. Everything is O(1) an operation.
+ * not tell, uring_rest.c the receives of sockets that are idle. Everything is O(1) an operation.
  */
 #include "io/uring.h"
 
@@ -59,6 +59,7 @@ static int ring_open(struct io *io)
         return result;
     }
     atomic_init(&u->wake_asked, false);
+    u->rest_due_ns = IO_FOREVER;
     bool multishot = (io->config.features_off & IO_FEATURE_MULTISHOT_RECEIVE) == 0;
     u->receive_once = multishot ? 0 : SOCK_ONCE;
     for (uint32_t i = 0; i < io->config.listeners_count; i++) {
@@ -139,16 +140,26 @@ static int start_connect(struct io *io, const struct berth_address *remote,
     return (int)sock;
 }
 
+static void start_poll(struct uring *u, uint32_t sock)
+{
+    struct io_sock *s = &u->io.socks[sock];
+    s->backend_flags ^= URING_REST | URING_RESTS;
+    struct io_uring_sqe *sqe = uring_sqe(u);
+    io_uring_prep_poll_add(sqe, s->fd, POLLIN | POLLRDHUP);
+    sqe->user_data = sock_code(&u->io, URING_POLL, sock);
+}
+
 static void start_receive(struct io *io, uint32_t sock)
 {
     struct uring *u = uring_of(io);
     struct io_sock *s = &io->socks[sock];
-    s->backend_flags &= (uint8_t)~URING_CANCELLING_RECEIVE;
+    s->backend_flags &= (uint8_t) ~(URING_CANCELLING_RECEIVE | URING_QUIET | URING_REST);
     struct io_uring_sqe *sqe = uring_sqe(u);
     if (((s->flags | u->receive_once) & SOCK_ONCE) != 0) {
         io_uring_prep_recv(sqe, s->fd, NULL, io->config.receive_bytes, 0);
     } else {
         io_uring_prep_recv_multishot(sqe, s->fd, NULL, 0, 0); /* Linux 6.0 */
+        uring_rest_begin(u, sock);
     }
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = 0;
@@ -183,10 +194,12 @@ static uint8_t cancelling_flag(enum uring_kind kind)
 
 static void cancel(struct io *io, uint32_t sock, enum io_op op)
 {
-    enum uring_kind kind = op == IO_SEND      ? URING_SEND
-                           : op == IO_RECEIVE ? URING_RECEIVE
-                                              : URING_CONNECT;
     struct io_sock *s = &io->socks[sock];
+    bool rests = (s->backend_flags & URING_RESTS) != 0;
+    enum uring_kind kind = op == IO_SEND      ? URING_SEND
+                           : op == IO_CONNECT ? URING_CONNECT
+                           : rests            ? URING_POLL
+                                              : URING_RECEIVE;
     if ((s->backend_flags & cancelling_flag(kind)) == 0) {
         s->backend_flags |= cancelling_flag(kind);
         uring_cancel_code(uring_of(io), sock_code(io, kind, sock));
@@ -236,7 +249,19 @@ static bool sock_matches(const struct io *io, uint64_t code, uint8_t flag)
            BERTH_LIKELY((io->socks[sock].flags & flag) != 0);
 }
 
-/* Whether it is cancelled for uring_look.c only. That is over with this. */
+bool uring_nudge(struct uring *u, uint32_t sock)
+{
+    struct io_sock *s = &u->io.socks[sock];
+    BERTH_ASSERT((s->backend_flags & URING_RESTS) == 0);
+    if ((s->backend_flags & (URING_CANCELLING_RECEIVE | URING_NUDGED)) != 0) {
+        return false;
+    }
+    s->backend_flags |= URING_NUDGED;
+    uring_cancel_code(u, sock_code(&u->io, URING_RECEIVE, sock));
+    return true;
+}
+
+/* Whether it is cancelled for uring_nudge only. That is over with this. */
 static bool was_nudged(struct io_sock *s)
 {
     uint8_t flags = s->backend_flags & (URING_NUDGED | URING_CANCELLING_RECEIVE);
@@ -258,6 +283,7 @@ static void receive_event(struct uring *u, const struct io_uring_cqe *cqe)
     if (BERTH_LIKELY(known && cqe->res > 0 && buffer)) {
         /* Without MORE though with bytes: the completion queue was full (law 9). */
         bool more = (cqe->flags & IORING_CQE_F_MORE) != 0;
+        io->socks[sock].backend_flags &= (uint8_t)~URING_QUIET;
         if (BERTH_LIKELY(more)) {
             uring_heard(u, sock);
         }
@@ -268,11 +294,32 @@ static void receive_event(struct uring *u, const struct io_uring_cqe *cqe)
         uring_buffer_give(u, lease); /* chosen before the kernel knew that there was nothing */
     }
     if (known && cqe->res == -ECANCELED && was_nudged(&io->socks[sock])) {
-        start_receive(io, sock);
+        if ((io->socks[sock].backend_flags & URING_REST) != 0) {
+            start_poll(u, sock);
+        } else {
+            start_receive(io, sock);
+        }
     } else if (known) {
         io_complete_receive_end(io, sock, cqe->res > 0 ? -EIO : cqe->res);
     } else {
         io->stats.stale++;
+    }
+}
+
+/* Something is there for a socket at rest. */
+static void poll_event(struct uring *u, const struct io_uring_cqe *cqe)
+{
+    uint32_t sock = uring_code_place(cqe->user_data);
+    if (!sock_matches(&u->io, cqe->user_data, SOCK_RECEIVE)) {
+        u->io.stats.stale++;
+        return;
+    }
+    struct io_sock *s = &u->io.socks[sock];
+    s->backend_flags &= (uint8_t)~URING_RESTS;
+    if ((s->backend_flags & URING_CANCELLING_RECEIVE) != 0) {
+        io_complete_receive_end(&u->io, sock, -ECANCELED);
+    } else {
+        start_receive(&u->io, sock); /* which finds out what it is, also if the poll failed */
     }
 }
 
@@ -308,10 +355,11 @@ static void cancel_event(struct uring *u, const struct io_uring_cqe *cqe)
     bool again = false;
     if (kind == URING_ACCEPT) {
         again = uring_accept_cancelling(u, target);
-    } else if (kind == URING_CONNECT || kind == URING_RECEIVE || kind == URING_SEND) {
+    } else if (kind == URING_CONNECT || kind == URING_RECEIVE || kind == URING_POLL ||
+               kind == URING_SEND) {
         uint8_t flag = kind == URING_SEND      ? SOCK_SEND
-                       : kind == URING_RECEIVE ? SOCK_RECEIVE
-                                               : SOCK_CONNECT;
+                       : kind == URING_CONNECT ? SOCK_CONNECT
+                                               : SOCK_RECEIVE;
         again = sock_matches(&u->io, target, flag) &&
                 (u->io.socks[place].backend_flags & cancelling_flag(kind)) != 0;
         if (kind == URING_RECEIVE && sock_matches(&u->io, target, SOCK_OPEN)) {
@@ -328,6 +376,9 @@ static void handle(struct uring *u, const struct io_uring_cqe *cqe)
     switch (uring_code_kind(cqe->user_data)) {
     case URING_RECEIVE:
         receive_event(u, cqe);
+        return;
+    case URING_POLL:
+        poll_event(u, cqe);
         return;
     case URING_SEND:
         send_event(u, cqe);
@@ -379,7 +430,7 @@ static void reap(struct io *io, uint64_t deadline_ns)
 {
     struct uring *u = uring_of(io);
     arm_wake(u);
-    uint64_t until_ns = uring_look(u, deadline_ns);
+    uint64_t until_ns = uring_rest(u, uring_look(u, deadline_ns));
     uring_enter(u, uring_accepts_arm(u) ? until_ns : 0);
     io_clock_read(io);
     if (BERTH_UNLIKELY(io_uring_cq_has_overflow(&u->ring))) {

@@ -30,14 +30,18 @@
 /* io_sock.backend_flags. A cancel has been wished for and is not known to have missed: */
 #define URING_CANCELLING_RECEIVE 0x01u /* or the connect: they never overlap */
 #define URING_CANCELLING_SEND    0x02u
-#define URING_NUDGED             0x04u /* the same, of the receive, by uring_look.c */
+#define URING_NUDGED             0x04u /* the same, of the receive, by uring_nudge */
 #define URING_HEARD              0x08u /* it is in uring.heard */
+#define URING_QUIET              0x10u /* nothing was received since uring_rest.c came by */
+#define URING_REST               0x20u /* the receive is to be a poll when it starts again */
+#define URING_RESTS              0x40u /* it is one */
 
 /* What an event belongs to. */
 enum uring_kind {
     URING_ACCEPT = 1,
     URING_CONNECT,
     URING_RECEIVE,
+    URING_POLL, /* in place of a receive */
     URING_SEND,
     URING_CANCEL,   /* the target's kind is in the code too */
     URING_WAKE,     /* the read of the eventfd */
@@ -130,6 +134,11 @@ struct uring {
     struct pollfd polls[URING_HEARD_MAX];
     uint32_t heard_count;
     uint64_t heard_due_ns;
+
+    uint32_t rest_hand;   /* uring_rest.c: the socket that it looks at next */
+    uint32_t rest_high;   /* sockets from here on were never received from */
+    bool rest_met;        /* this time round it met a receive that is none at rest */
+    uint64_t rest_due_ns; /* of its next step; IO_FOREVER: it stands */
 };
 
 /* --- the queue (uring_queue.c) */
@@ -181,6 +190,16 @@ void uring_enter(struct uring *u, uint64_t deadline_ns);
 int uring_open_many(const struct io_config *config, uint32_t count, struct uring_fault *fault);
 /* Why the ring's descriptor could not be registered: a negative errno, or 0. */
 int uring_ring_fd_error(const struct io *io);
+
+/* Ends a multishot receive, to start it again; false if that, or a cancel, is on its way. */
+bool uring_nudge(struct uring *u, uint32_t sock);
+
+/* --- sockets at rest (uring_rest.c) */
+
+/* A multishot receive has been started. */
+void uring_rest_begin(struct uring *u, uint32_t sock);
+/* Before the wait: moves the hand, if it is time to. Returns until when to wait. */
+uint64_t uring_rest(struct uring *u, uint64_t deadline_ns);
 
 /* --- resets that the kernel does not tell (uring_look.c) */
 

@@ -47,11 +47,9 @@ static void look(struct uring *u)
         return; /* a signal: what is lost here is noted again, or met by a deadline */
     }
     for (uint32_t i = 0; i < count; i++) {
-        struct io_sock *s = &u->io.socks[socks[i]];
-        uint8_t busy = URING_CANCELLING_RECEIVE | URING_NUDGED;
-        if ((u->polls[i].revents & (POLLERR | POLLHUP)) != 0 && (s->backend_flags & busy) == 0) {
-            s->backend_flags |= URING_NUDGED;
-            uring_cancel_code(u, uring_code(URING_RECEIVE, 0, s->generation, socks[i]));
+        bool rests = (u->io.socks[socks[i]].backend_flags & URING_RESTS) != 0; /* the poll tells */
+        if ((u->polls[i].revents & (POLLERR | POLLHUP)) != 0 && !rests) {
+            (void)uring_nudge(u, socks[i]);
         }
     }
 }

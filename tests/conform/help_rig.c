@@ -37,6 +37,7 @@
 
 const struct io_backend *rig_backend;
 uint32_t rig_features_off;
+uint32_t rig_rest_ms;
 const struct io_backend *rig_inner;
 struct fault_plan rig_plan;
 uint64_t rig_seed;
@@ -142,6 +143,7 @@ static int open_io(struct rig *rig, uint32_t i)
         .receive_bytes = setup->receive_bytes,
         .receive_count = setup->receive_count,
         .features_off = rig_features_off,
+        .rest_ms = rig_rest_ms,
     };
     return io_open(rig_backend, &config, &rig->ios[i]);
 }

@@ -102,6 +102,7 @@ struct rig {
 
 extern const struct io_backend *rig_backend;
 extern uint32_t rig_features_off;          /* of uring: what its ios do without */
+extern uint32_t rig_rest_ms;               /* of uring: io_config's; 0: a minute */
 extern const struct io_backend *rig_inner; /* NULL, or what the fault-injecting backend wraps */
 extern struct fault_plan rig_plan;         /* ... and what it is to do, in every test */
 extern uint64_t rig_seed;  /* of the simulation; 0 is the kind world, others are swarms */
