@@ -75,7 +75,7 @@ static const char text[] =
     "  --buffer-size BYTES    of one receive and of one send operation, 1 to 1048576\n"
     "                         (default: 270336 and 262144)\n"
     "  --receive-buffers N    of each worker, a power of two from 2 to 32768\n"
-    "                         (default 64)\n"
+    "                         (default 16)\n"
     "  --pool BYTES           of each worker, for replies and for messages in parts, at\n"
     "                         least 1048576 (default: from the other settings)\n"
     "  --send-high BYTES      a client with more queued is not read (default 262144)\n"

@@ -83,7 +83,9 @@ static void configure(const struct options *options, struct berth_config *config
         config->receive_bytes = options->buffer_size;
         config->send_bytes = options->buffer_size;
     }
-    config->receive_buffers = options->receive_buffers;
+    if (options->receive_buffers > 0) {
+        config->receive_buffers = options->receive_buffers;
+    }
     config->send_high_bytes = options->send_high_bytes;
     config->send_low_bytes = options->send_low_bytes;
     config->send_max_bytes = options->send_max_bytes;

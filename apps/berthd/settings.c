@@ -178,7 +178,7 @@ static bool read_buffer_size(struct options *o, const char *text)
 static bool read_receive_buffers(struct options *o, const char *text)
 {
     uint32_t count = 0;
-    if (!read_u32(text, 2, RECEIVE_BUFFERS_MOST, &count) || (count & (count - 1)) != 0) {
+    if (!read_u32_or_auto(text, 2, RECEIVE_BUFFERS_MOST, &count) || (count & (count - 1)) != 0) {
         return false;
     }
     o->receive_buffers = count;
@@ -452,9 +452,9 @@ const struct setting settings[] = {
      .fields = " receive_bytes send_bytes "},
     {.name = "receive-buffers",
      .read = read_receive_buffers,
-     .wants = "a power of two from 2 to 32768",
-     .initial = "64",
-     .comment = "Receive buffers of each worker, shared by its connections.",
+     .wants = "auto or a power of two from 2 to 32768",
+     .initial = "auto",
+     .comment = "Receive buffers of each worker, shared by its connections. auto is 16.",
      .fields = " receive_buffers "},
     {.name = "pool",
      .read = read_pool,

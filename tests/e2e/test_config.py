@@ -93,7 +93,7 @@ REFUSED = [
     ("[berthd]\nworkers\n", 2, "is neither 'key = value' nor '[section]'"),
     ("[berthd]\nworkers =\n", 2, "workers: '' is not auto or a number from 1 to 1023"),
     ("[berthd]\nlisten = here\n", 2, "listen: 'here' is not ADDR:PORT"),
-    ("[berthd]\nreceive-buffers = 63\n", 2, "receive-buffers: '63' is not a power of two"),
+    ("[berthd]\nreceive-buffers = 63\n", 2, "receive-buffers: '63' is not auto or a power of two"),
     ("[berthd]\nframe =;x\n", 2, "frame: the value begins with ';'"),
     ("[berthd]\nframe = length:3\n", 2, "frame: 'length:3'"),
     ("[berthd]\n\nframe = length:1\nmax-message = 255\n", 4, "max-message: the framing"),

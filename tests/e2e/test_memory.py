@@ -53,6 +53,11 @@ def test_an_idle_connection_takes_256_bytes(berthd, backend):
     assert slope < (CONNECTION_BYTES + SESSION_BYTES) * (1 + PAGES), slope
 
 
+def test_what_is_not_said_is_the_librarys(berthd):
+    reserved, _ = planned(berthd(), "receive buffers")
+    assert reserved == 16 * 270336  # berth.h
+
+
 def test_room_for_a_million_costs_nothing_yet(berthd):
     server = berthd("--max-connections", 1_000_000)
     assert server.resident_bytes() < 20 * MIB

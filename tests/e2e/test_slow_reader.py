@@ -8,9 +8,9 @@ from peer import PATIENCE
 
 SIZE = 16384
 # All receive buffers once (4.2 MiB), what came in half of them before the receive had ended (2.1 MiB,
-# assembled by doubling: 8), and berthd's limit of what waits to be sent (8 MiB) in slabs, which are
+# assembled by doubling: 4), and berthd's limit of what waits to be sent (8 MiB) in slabs, which are
 # powers of two: four replies of 16 KiB and their headers take 128 KiB.
-GROWTH_MAX = (32 * (3 + SHADOW) if SANITIZED else 32) << 20
+GROWTH_MAX = (24 * (3 + SHADOW) if SANITIZED else 24) << 20
 SENT_MAX = 128 << 20  # if the server never stops reading, the test does
 STALLED = 0.5
 

@@ -62,7 +62,9 @@ static struct berth_config config_of(const struct options *o)
         c.receive_bytes = o->buffer_size;
         c.send_bytes = o->buffer_size;
     }
-    c.receive_buffers = o->receive_buffers;
+    if (o->receive_buffers > 0) {
+        c.receive_buffers = o->receive_buffers;
+    }
     c.send_high_bytes = o->send_high_bytes;
     c.send_low_bytes = o->send_low_bytes;
     c.send_max_bytes = o->send_max_bytes;
