@@ -44,7 +44,7 @@ struct io_ops {
     size_t struct_bytes;
     size_t sock_bytes; /* that the backend has for each socket, beside io.socks */
     size_t (*reserves)(const struct io_config *config); /* address space of its own; NULL: none */
-    uint32_t receives_part; /* a reap gives receive_count / receives_part receives; 0: all */
+    uint32_t receives_part; /* a reap gives one in so many of receive_count receives; 0: all */
     int (*open)(struct io *io);
     void (*close)(struct io *io);
     void (*accept)(struct io *io, uint32_t accept);
@@ -114,6 +114,12 @@ void io_complete_send(struct io *io, uint32_t sock, int32_t result);
 void io_complete_bytes(struct io *io, uint32_t sock, uint16_t lease, uint32_t bytes, bool more);
 /* A receive that ends without bytes: 0 or a negative errno. */
 void io_complete_receive_end(struct io *io, uint32_t sock, int32_t result);
+
+/* One in so many of the receive buffers, rounded up. */
+static inline uint32_t io_leases_part(const struct io_config *config, uint32_t part)
+{
+    return (config->receive_count + part - 1) / part;
+}
 
 static inline uint8_t *io_lease_data(const struct io *io, uint16_t lease)
 {

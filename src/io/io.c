@@ -76,7 +76,7 @@ struct io_memory io_memory_of(const struct io_backend *backend, const struct io_
     uint32_t part = backend->ops.receives_part > 0 ? backend->ops.receives_part : 1;
     return (struct io_memory){.reserved = memory_pages(socks_bytes(config)) + more,
                               .sock_bytes = sizeof(struct io_sock) + backend->ops.sock_bytes,
-                              .receives = (config->receive_count + part - 1) / part};
+                              .receives = io_leases_part(config, part)};
 }
 
 int io_open(const struct io_backend *backend, const struct io_config *config, struct io **out)

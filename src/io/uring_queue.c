@@ -103,11 +103,6 @@ static int open_ring(struct uring *u, struct uring_fault *fault)
  * from, is made up for out of the other half. */
 #define RING_BYTES (1024u * 1024)
 
-static uint32_t ring_share(const struct uring *u)
-{
-    return (u->io.config.receive_count + URING_RING_PART - 1) / URING_RING_PART;
-}
-
 static void buffer_add(struct uring *u, uint16_t lease)
 {
     io_uring_buf_ring_add(u->buffers, io_lease_data(&u->io, lease), u->io.config.receive_bytes,
@@ -116,9 +111,10 @@ static void buffer_add(struct uring *u, uint16_t lease)
     u->ring_count++;
 }
 
+/* Sees how many the kernel is to have, and gives them to it. */
 static void balance(struct uring *u)
 {
-    uint32_t share = ring_share(u);
+    uint32_t share = io_leases_part(&u->io.config, URING_RING_PART);
     uint32_t fit = BERTH_LIKELY((uint64_t)share * u->receive_bytes <= RING_BYTES)
                        ? share
                        : RING_BYTES / u->receive_bytes;
@@ -155,7 +151,7 @@ static int open_buffers(struct uring *u, struct uring_fault *fault)
         return failed(fault, "io_uring_register: buffer ring", result);
     }
     io_uring_buf_ring_init(u->buffers);
-    u->ring_most = ring_share(u);
+    u->ring_most = io_leases_part(config, URING_RING_PART);
     for (uint32_t i = 0; i < config->receive_count; i++) {
         uring_buffer_give(u, (uint16_t)i);
     }

@@ -1,10 +1,10 @@
 /* Sockets at rest: a receive that waits in vain costs less as a poll.
  *
- * A multishot receive that is armed holds some 700 bytes of the kernel's, a poll 250. So a hand
- * goes round over the table of sockets, once in rest_ms, as a clock's: where it comes by for the
- * second time and nothing was received meanwhile, the receive is cancelled and a poll started in
- * its place. When that fires, the receive is started again, and finds what there is. The caller of
- * io.h sees none of this.
+ * A multishot receive that is armed holds 536 bytes more of the kernel's than a poll does. So a
+ * hand goes round over the table of sockets, once in rest_ms, as a clock's: where it comes by for
+ * the second time and nothing was received meanwhile, the receive is cancelled and a poll started
+ * in its place. When that fires, the receive is started again, and finds what there is. The caller
+ * of io.h sees none of this.
  *
  * The hand moves over STEP sockets at a time, so that a million of them do not come to rest at
  * once, and stands still when it has gone round without meeting a receive: an idle worker sleeps.
@@ -48,11 +48,8 @@ static void look_at(struct uring *u, uint32_t sock)
     }
 }
 
-uint64_t uring_rest(struct uring *u, uint64_t deadline_ns)
+static void step(struct uring *u)
 {
-    if (u->io.now_ns < u->rest_due_ns) {
-        return deadline_ns < u->rest_due_ns ? deadline_ns : u->rest_due_ns;
-    }
     for (uint32_t i = 0; i < STEP && u->rest_hand < u->rest_high; i++) {
         look_at(u, u->rest_hand++);
     }
@@ -61,6 +58,13 @@ uint64_t uring_rest(struct uring *u, uint64_t deadline_ns)
         u->rest_hand = 0;
         u->rest_due_ns = u->rest_met ? u->rest_due_ns : IO_FOREVER;
         u->rest_met = false;
+    }
+}
+
+uint64_t uring_rest(struct uring *u, uint64_t deadline_ns)
+{
+    if (u->io.now_ns >= u->rest_due_ns) {
+        step(u);
     }
     return deadline_ns < u->rest_due_ns ? deadline_ns : u->rest_due_ns;
 }
