@@ -12,11 +12,7 @@
 
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -84,8 +80,8 @@ static void one_that_goes_on_is_left_alone(void **state)
     struct ring_rig *rig = *state;
     struct io_completion done;
     for (int i = 0; i < 3; i++) {
-        assert_false(ring_rig_take(
-            rig, &done, RING_LATE_NS / 4)); /* looked at meanwhile, and nothing is said */
+        /* It is looked at meanwhile, and nothing is said. */
+        assert_false(ring_rig_take(rig, &done, RING_LATE_NS / 4));
         ring_rig_expect(rig, "more");
     }
     /* Its own end of stream, behind which there is nothing to find. */
