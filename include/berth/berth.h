@@ -374,6 +374,7 @@ int berth_reply(struct berth_conn *conn, const struct berth_message *message, co
 void *berth_reply_space(struct berth_conn *conn, const struct berth_message *message, size_t size,
                         int *err);
 
+/* A part of a message that is to be sent. Borrowed. */
 struct berth_piece {
     const void *data; /* may be NULL if size is 0 */
     size_t size;
@@ -382,8 +383,8 @@ struct berth_piece {
 /* berth_reply with a message in pieces, one behind the other; `count` is at least 1. Borrows the
  * array, and copies; but a last piece of BERTH_IN_PLACE_BYTES or more that lies in a message which
  * the callback is looking at is sent from there where it can be: that is how to echo what is large.
- * (Not in front of other messages of the batch, nor with a delimiter, nor while half of the receive
- * buffers are sent from.) Errors as berth_reply. */
+ * berth_reply does so too. (Not in front of other messages of the batch, nor with a delimiter, nor
+ * while half of the receive buffers are sent from.) Errors as berth_reply. */
 #define BERTH_IN_PLACE_BYTES 16384
 int berth_reply_pieces(struct berth_conn *conn, const struct berth_message *message,
                        const struct berth_piece *pieces, size_t count);
