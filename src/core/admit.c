@@ -9,7 +9,10 @@
  * A worker whose connection ends uses the permit itself, so nobody has to be woken.
  *
  * When the system has no descriptor or memory left, accepting pauses until a connection of this
- * worker ends or a short timer runs out. All O(1).
+ * worker ends or a short timer runs out. If the worker has a table of its own, others may have
+ * descriptors left, but the system woke this one alone for the client; so each accept that ends
+ * without another in its place tells the workers that do not pause, and they start theirs anew,
+ * which looks at the queue. O(workers) for that, all else is O(1).
  */
 #include <errno.h>
 #include <string.h>
@@ -87,6 +90,31 @@ void admit_pause(struct worker *worker, int error)
     server_log(worker->server, worker->now_ns,
                "accepting pauses for up to %u ms: %s; clients wait in the queue", pause_ms,
                strerror(error));
+}
+
+/* The queue is looked at, and only then `accept_paused` of others: who resumes meanwhile looks at
+ * the queue later than this worker did. */
+void admit_pass_on(struct worker *worker)
+{
+    struct berth_server *server = worker->server;
+    if (!worker->accept_paused || !server->config.worker_descriptors) {
+        return;
+    }
+    for (uint32_t i = 0; i < server->config.workers; i++) {
+        struct worker *other = &server->workers[i];
+        if (!atomic_load(&other->accept_paused) && !atomic_exchange(&other->accept_renewal, true)) {
+            worker_wake(other);
+        }
+    }
+}
+
+/* Once a turn: what another worker passed on. Cancelled accepts are started again when they end. */
+void admit_renew(struct worker *worker)
+{
+    if (BERTH_UNLIKELY(atomic_load_explicit(&worker->accept_renewal, memory_order_relaxed))) {
+        atomic_store(&worker->accept_renewal, false);
+        io_cancel_accepts(worker->io);
+    }
 }
 
 void admit_resume(struct worker *worker)

@@ -296,11 +296,12 @@ struct worker {
     struct slots plan_slots;
 
     /* accepting: listener.c, admit.c */
-    uint32_t permits;           /* held and not in use by an accept in flight */
-    uint32_t accepts_in_flight; /* each uses a permit */
-    uint32_t accepts_busy;      /* their numbers, a bit each */
-    uint32_t accept_turn;       /* in which the last one was started */
-    bool accept_paused;
+    uint32_t permits;            /* held and not in use by an accept in flight */
+    uint32_t accepts_in_flight;  /* each uses a permit */
+    uint32_t accepts_busy;       /* their numbers, a bit each */
+    uint32_t accept_turn;        /* in which the last one was started */
+    _Atomic bool accept_paused;  /* other workers read it */
+    _Atomic bool accept_renewal; /* another worker could not take somebody: admit.c */
     struct wheel_timer accept_timer;
     enum worker_accepting accepting;
     uint32_t halts_seen; /* server.halts, when this worker last set out to end accepting */
@@ -532,6 +533,8 @@ void admit_give_back(struct worker *worker);
 void admit_pause(struct worker *worker, int error);
 void admit_resume(struct worker *worker);
 void admit_connection_ended(struct worker *worker);
+void admit_pass_on(struct worker *worker);
+void admit_renew(struct worker *worker);
 /* The number of an accept among all that the server may have in flight, from 1. */
 static inline uint32_t admit_number(const struct worker *worker, uint32_t accept)
 {

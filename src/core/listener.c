@@ -54,4 +54,5 @@ void listener_completed(struct worker *worker, const struct io_completion *done)
         break;
     }
     admit_fill(worker);
+    admit_pass_on(worker);
 }

@@ -466,6 +466,7 @@ bool worker_turn(struct worker *worker, bool wait)
     }
     look_for_quiet(worker);
     listening_look(worker);
+    admit_renew(worker);
     /* A callback may have forked: its child must not send what is the parent's to send. */
     BERTH_ASSERT(server_is_here(worker->server));
     for (uint32_t left = worker->attend.count; left > 0; left--) {

@@ -268,8 +268,9 @@ static void finish_cancelled_accepts(struct epoll_io *ep)
     while (ep->cancel_accepts && io->accepts_busy != 0 && io_room(io)) {
         io_complete_accept(io, first_accept(io), -ECANCELED, 0);
     }
-    if (io->accepts_busy == 0) {
+    if (ep->cancel_accepts && io->accepts_busy == 0) {
         ep->cancel_accepts = false;
+        listeners_forget(ep); /* the next accept has to look at the queue */
     }
     while (ep->listen_failed && io->accepts_busy != 0 && io_room(io)) {
         io_complete_accept(io, first_accept(io), -ENOMEM, 0);

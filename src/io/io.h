@@ -226,10 +226,10 @@ int io_open(const struct io_backend *backend, const struct io_config *config, st
  * been cancelled and joined. */
 void io_close_all(struct io *io);
 
-/* Accepts one connection, at whichever listening socket one comes first. At most IO_ACCEPTS_MAX
- * in flight, and no more than there are free places in the table of sockets: a client that finds
- * none may be closed (-ENFILE). The new socket does not block, is closed on exec, and has
- * TCP_NODELAY set. */
+/* Accepts one connection, at whichever listening socket one comes first; who waits in the queue
+ * when it starts is taken, whoever was woken for them. At most IO_ACCEPTS_MAX in flight, and no
+ * more than there are free places in the table of sockets: a client that finds none may be closed
+ * (-ENFILE). The new socket does not block, is closed on exec, and has TCP_NODELAY set. */
 void io_accept(struct io *io, uint64_t token);
 
 /* Opens a socket and starts to connect it; `local` may be NULL. Returns the socket, on which the

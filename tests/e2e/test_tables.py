@@ -1,6 +1,8 @@
 """More connections than one table of descriptors has: each worker has a table of its own."""
 
 import re
+import signal
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +58,30 @@ def test_workers_that_cannot_hold_all_connections(backend):
     assert status == 2
     assert "--worker-connections" in err
     assert "3 workers of worker_connections_max 33 have 99" in err
+
+
+def free_descriptors(server):
+    """In the tables of all workers together."""
+    tasks = Path(f"/proc/{server.process.pid}/task").iterdir()
+    workers = [task for task in tasks if (task / "comm").read_text().startswith("berth-")]
+    assert len(workers) == 3
+    return sum(LIMIT - len(list((task / "fd").iterdir())) for task in workers)
+
+
+def test_clients_that_a_full_table_cannot_take_go_to_the_others(berthd, backend):
+    """A system wakes one worker for one client, so a worker that cannot take it has to tell the
+    others: nobody else comes who would wake them."""
+    server = berthd("--max-connections", 3 * LIMIT, "--worker-descriptors", workers=3,
+                    limits={"RLIMIT_NOFILE": LIMIT})
+    server.connect().ask(b"are all workers there")
+    left = free_descriptors(server)
+    while left > 0:
+        server.send(signal.SIGSTOP)  # they come at once
+        late = server.crowd(min(left, 3))
+        server.send(signal.SIGCONT)
+        for client in late:
+            client.send_messages(b"here")
+        for client in late:
+            client.read_reply()
+        left -= len(late)
+    server.wait_for("accepting pauses")
