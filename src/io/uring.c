@@ -60,6 +60,7 @@ static int ring_open(struct io *io)
     }
     atomic_init(&u->wake_asked, false);
     u->rest_due_ns = IO_FOREVER;
+    u->timer_ns = IO_FOREVER;
     bool multishot = (io->config.features_off & IO_FEATURE_MULTISHOT_RECEIVE) == 0;
     u->receive_once = multishot ? 0 : SOCK_ONCE;
     for (uint32_t i = 0; i < io->config.listeners_count; i++) {
@@ -400,6 +401,9 @@ static void handle(struct uring *u, const struct io_uring_cqe *cqe)
         return;
     case URING_LISTENER:
         uring_listener_event(u, uring_code_place(cqe->user_data), cqe->res);
+        return;
+    case URING_TIMER:
+        uring_timer_event(u);
         return;
     }
     BERTH_UNREACHABLE();

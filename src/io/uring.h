@@ -46,6 +46,7 @@ enum uring_kind {
     URING_CANCEL,   /* the target's kind is in the code too */
     URING_WAKE,     /* the read of the eventfd */
     URING_LISTENER, /* a poll of a listening socket */
+    URING_TIMER,
 };
 
 /* The user data of an operation, so that an event that comes late is known as stale: kind 8 bits,
@@ -139,6 +140,9 @@ struct uring {
     uint32_t rest_high;   /* sockets from here on were never received from */
     bool rest_met;        /* this time round it met a receive that is none at rest */
     uint64_t rest_due_ns; /* of its next step; IO_FOREVER: it stands */
+
+    uint64_t timer_ns; /* uring_timer.c: when it fires; IO_FOREVER: it is not armed */
+    struct __kernel_timespec timer_left; /* needed until the kernel has consumed the operation */
 };
 
 /* --- the queue (uring_queue.c) */
@@ -200,6 +204,13 @@ bool uring_nudge(struct uring *u, uint32_t sock);
 void uring_rest_begin(struct uring *u, uint32_t sock);
 /* Before the wait: moves the hand, if it is time to. Returns until when to wait. */
 uint64_t uring_rest(struct uring *u, uint64_t deadline_ns);
+
+/* --- deadlines (uring_timer.c) */
+
+/* Before the wait: sees to it that there is an event at that time, or earlier. */
+void uring_timer(struct uring *u, uint64_t deadline_ns);
+/* It has fired. */
+void uring_timer_event(struct uring *u);
 
 /* --- resets that the kernel does not tell (uring_look.c) */
 

@@ -24,8 +24,6 @@
 #include "base/assert.h"
 #include "base/memory.h"
 
-#define SECOND_NS UINT64_C(1000000000)
-
 /* The worst case of a socket while the kernel takes nothing: for each direction an old operation's
  * cancel, a new operation, and its cancel; rounded up. */
 #define SPILL_PER_SOCK 8
@@ -245,6 +243,8 @@ static void drain_own(struct uring *u)
             u->wake_armed = false;
         } else if (kind == URING_LISTENER) {
             u->listeners_armed &= ~(UINT64_C(1) << uring_code_place(cqe->user_data));
+        } else if (kind == URING_TIMER) {
+            uring_timer_event(u);
         }
     }
     io_uring_cq_advance(&u->ring, seen);
@@ -378,21 +378,6 @@ void uring_cancel_code(struct uring *u, uint64_t code)
 /* -------------------------------------------------------------------------------------- the turn
  */
 
-static int wait_until(struct uring *u, uint64_t deadline_ns)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now); /* io_now is as old as the turn */
-    uint64_t now_ns = (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
-    if (deadline_ns <= now_ns) {
-        return io_uring_submit_and_get_events(&u->ring);
-    }
-    uint64_t wait_ns = deadline_ns - now_ns;
-    struct __kernel_timespec wait = {.tv_sec = (long long)(wait_ns / SECOND_NS),
-                                     .tv_nsec = (long long)(wait_ns % SECOND_NS)};
-    struct io_uring_cqe *cqe;
-    return io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, &wait, NULL);
-}
-
 static int enter(struct uring *u, uint64_t deadline_ns)
 {
     unsigned ready = io_uring_cq_ready(&u->ring);
@@ -403,14 +388,14 @@ static int enter(struct uring *u, uint64_t deadline_ns)
     if (deadline_ns == 0 || ready != 0 || u->spilled != 0) {
         return io_uring_submit_and_get_events(&u->ring);
     }
-    if (deadline_ns == IO_FOREVER) {
-        return io_uring_submit_and_wait(&u->ring, 1);
-    }
-    return wait_until(u, deadline_ns);
+    return io_uring_submit_and_wait(&u->ring, 1);
 }
 
 void uring_enter(struct uring *u, uint64_t deadline_ns)
 {
+    if (deadline_ns != 0) {
+        uring_timer(u, deadline_ns);
+    }
     publish_buffers(u);
     unspill(u);
     u->io.stats.enters++;
@@ -425,7 +410,6 @@ void uring_enter(struct uring *u, uint64_t deadline_ns)
         return;
     }
     switch (-result) {
-    case ETIME: /* the deadline */
     case EINTR: /* a signal; its handler may have had something to say, so the turn ends */
         return;
     case EAGAIN:

@@ -483,6 +483,30 @@ static void a_deadline_is_kept(void **state)
     rig_close(&rig);
 }
 
+/* Waits with deadlines that are later and earlier than the last one's, which a wake had ended. */
+static void deadlines_get_later_and_earlier(void **state)
+{
+    (void)state;
+    const uint64_t ms = 1000000;
+    const uint64_t waits_ms[] = {3000, 2000, 5, 4000, 10, IO_FOREVER / ms, 5, 3000, 1};
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){0});
+    for (size_t i = 0; i < sizeof waits_ms / sizeof *waits_ms; i++) {
+        uint64_t begin_ns = io_now(rig.ios[0]);
+        bool forever = waits_ms[i] == IO_FOREVER / ms;
+        uint64_t until_ns = forever ? IO_FOREVER : begin_ns + waits_ms[i] * ms;
+        bool woken = waits_ms[i] >= 1000;
+        if (woken) {
+            io_wake(rig.ios[0]);
+        }
+        do {
+            assert_int_equal(io_reap(rig.ios[0], rig.batch, 1, until_ns), 0);
+        } while (!woken && io_now(rig.ios[0]) < until_ns);
+        assert_true(io_now(rig.ios[0]) < begin_ns + 1000 * ms);
+    }
+    rig_close(&rig);
+}
+
 /* Sockets that are armed and silent cost nothing: what was told once is not told again. */
 static void silent_sockets_do_not_spin(void **state)
 {
@@ -598,6 +622,7 @@ const struct CMUnitTest rig_tests_connections[] = {
     cmocka_unit_test(many_sockets_each_get_their_own_bytes),
     cmocka_unit_test(no_descriptor_keeps_the_client_in_the_backlog),
     cmocka_unit_test(a_deadline_is_kept),
+    cmocka_unit_test(deadlines_get_later_and_earlier),
     cmocka_unit_test(silent_sockets_do_not_spin),
     cmocka_unit_test(a_wake_ends_the_next_reap),
     cmocka_unit_test(a_wake_comes_from_any_thread),
