@@ -97,6 +97,7 @@ void close_now(struct berth_conn *conn, enum berth_reason reason, int system, bo
     } /* else the close, which is next, says the same with one system call less */
     receive_update(conn);
     io_cancel(worker->io, conn->sock, IO_SEND);
+    worker->sends_awaited = true;
     attend(conn);
 }
 

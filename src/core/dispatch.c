@@ -41,6 +41,7 @@ bool dispatch_blocked(struct berth_conn *conn)
     }
     if (conn->out.bytes > worker->server->config.send_high_bytes) {
         conn->flags |= CF_BLOCKED_HIGH;
+        worker->sends_awaited = true;
         STAT_ADD(worker, send_pauses, 1);
         RECORD(worker, conn, PAUSED, 0, BERTH_PAUSE_QUEUE);
         return true;

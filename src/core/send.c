@@ -35,6 +35,7 @@ static void *refuse(int *err, int code)
 static void *exceeded(struct berth_conn *conn, int *err)
 {
     conn->flags |= CF_EXCEEDED;
+    conn->worker->sends_awaited = true;
     return refuse(err, BERTH_E_WOULD_EXCEED);
 }
 
@@ -386,12 +387,24 @@ int berth_reply(struct berth_conn *conn, const struct berth_message *message, co
 _Static_assert(sizeof(struct chain_span) == sizeof(struct io_span),
                "one is handed on as the other");
 
+/* Whether something goes on when this send of so many bytes is done. */
+static bool is_awaited(const struct berth_conn *conn, uint64_t bytes)
+{
+    const uint32_t waits = CF_BLOCKED | CF_CLOSE | CF_STOP | CF_INPUT_ENDED | CF_EXCEEDED;
+    return conn->state != CONN_OPEN || (conn->flags & waits) != 0 || conn->out.bytes > bytes ||
+           conn->members != NULL;
+}
+
 /* Starts a send of what is queued, if there is something and none is in flight. */
 void send_flush(struct berth_conn *conn)
 {
     struct worker *worker = conn->worker;
     BERTH_ASSERT((conn->flags & CF_GONE) == 0); /* else it would be JOINING */
-    if (conn->out.bytes == 0 || (conn->flags & CF_SENDING) != 0) {
+    if (conn->out.bytes == 0) {
+        return;
+    }
+    if ((conn->flags & CF_SENDING) != 0) {
+        worker->sends_awaited = true;
         return;
     }
     conn->flags |= CF_SENDING;
@@ -399,17 +412,14 @@ void send_flush(struct berth_conn *conn)
     struct io_span spans[IO_SPANS_MAX];
     uint32_t count =
         chain_spans(&conn->out, queued, IO_SPANS_MAX, worker->server->config.send_bytes);
+    uint64_t bytes = 0;
     for (uint32_t i = 0; i < count; i++) {
         spans[i] = (struct io_span){.data = queued[i].data, .size = queued[i].size};
+        bytes += queued[i].size;
     }
+    worker->sends_awaited |= is_awaited(conn, bytes);
     STAT_ADD(worker, sends, 1);
-    if (WATCHES(worker, SEND_STARTED)) {
-        uint64_t bytes = 0;
-        for (uint32_t i = 0; i < count; i++) {
-            bytes += spans[i].size;
-        }
-        event_watch(worker, conn, EVENT(SEND_STARTED, count, bytes));
-    }
+    WATCH(worker, conn, SEND_STARTED, count, bytes);
     io_send(worker->io, conn->sock, spans, count, conn_token(conn, IO_SEND));
     deadline_send_started(conn);
 }

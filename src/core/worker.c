@@ -429,12 +429,23 @@ bool worker_busy(const struct worker *worker)
            stop_unseen(worker) || worker->settle_turns > 0;
 }
 
+/* Whether nobody waits for sends that are done; who watches is to see them when they are. */
+static bool sends_may_be_late(const struct worker *worker)
+{
+    bool short_of_memory = worker->short_of.count > 0 || worker->kept_full.count > 0 ||
+                           worker->starved.count > 0 || worker->leases_lent > 0;
+    return !worker->sends_awaited && !short_of_memory && worker->phase == WORKER_RUNNING &&
+           worker->watched == 0;
+}
+
 bool worker_turn(struct worker *worker, bool wait)
 {
     BERTH_ASSERT(worker->phase != WORKER_ENDED);
     BERTH_ASSERT(server_is_here(worker->server));
     current_worker = worker;
     uint64_t deadline = worker_busy(worker) || !wait ? 0 : sleep_until(worker);
+    io_sends_may_be_late(worker->io, sends_may_be_late(worker));
+    worker->sends_awaited = false;
     uint32_t count = io_reap(worker->io, worker->completions, TURN_COMPLETIONS, deadline);
     atomic_store_explicit(&worker->sleeps, false, memory_order_relaxed);
     deadline_reaped(worker, deadline != 0, count);

@@ -83,6 +83,7 @@ struct io {
 
     uint64_t accept_tokens[IO_ACCEPTS_MAX];
     uint8_t accepts_busy; /* a bit for each accept in flight */
+    bool sends_late;      /* io_sends_may_be_late */
 
     uint8_t *lease_out; /* one byte a buffer: 1 while lent */
     uint32_t leases_out;
@@ -103,6 +104,13 @@ void io_sock_free(struct io *io, uint32_t sock);
 static inline bool io_room(const struct io *io)
 {
     return io->out_count < io->out_max;
+}
+
+/* Until when to wait with a send that may be late. */
+static inline uint64_t io_late_ns(const struct io *io, uint64_t deadline_ns)
+{
+    uint64_t late_ns = io->now_ns + IO_LATE_NS;
+    return deadline_ns < late_ns ? deadline_ns : late_ns;
 }
 
 /* Hand a completion to the running reap; io_room must hold. They keep flags, leases and statistics

@@ -73,6 +73,7 @@ struct epoll_io {
     struct row work;
     uint32_t *done; /* behind `more`: sockets whose send is done, in order; each at most once */
     uint32_t done_count;
+    bool done_soon;    /* one of them took less than all, or failed: it must not be late */
     uint16_t *buffers; /* the stack of free receive buffers */
     uint32_t buffers_count;
     struct epoll_event events[EVENTS_MAX];
@@ -356,6 +357,15 @@ static int32_t send_spans(int fd, const struct io_span *spans, uint32_t count)
     return sent < 0 ? -errno : (int32_t)sent;
 }
 
+static bool took_all(const struct io_span *spans, uint32_t count, int32_t result)
+{
+    int64_t left = result;
+    for (uint32_t i = 0; i < count; i++) {
+        left -= spans[i].size;
+    }
+    return left == 0;
+}
+
 static void try_send(struct epoll_io *ep, uint32_t sock, const struct io_span *spans,
                      uint32_t count)
 {
@@ -371,6 +381,7 @@ static void try_send(struct epoll_io *ep, uint32_t sock, const struct io_span *s
     more->send_result = result;
     s->backend_flags |= EP_SEND_DONE;
     ep->done[ep->done_count++] = sock;
+    ep->done_soon |= !took_all(spans, count, result);
 }
 
 static void ep_send(struct io *io, uint32_t sock, const struct io_span *spans, uint32_t count)
@@ -463,6 +474,7 @@ static void finish_sends(struct epoll_io *ep)
     }
     ep->done_count -= count;
     memmove(ep->done, ep->done + count, ep->done_count * sizeof *ep->done);
+    ep->done_soon = ep->done_count > 0;
 }
 
 static void visit_cancelled_send(struct epoll_io *ep, uint32_t sock)
@@ -515,6 +527,7 @@ static void sock_event(struct epoll_io *ep, uint32_t sock, uint32_t events)
         struct io_span span = {.data = ep->more[sock].span, .size = ep->more[sock].span_size};
         s->backend_flags &= (uint8_t)~EP_SEND_WAITS;
         try_send(ep, sock, &span, 1);
+        ep->done_soon = true;
     }
     visit_connect(ep, sock);
     visit_receive(ep, sock);
@@ -574,6 +587,20 @@ static void wait_for_events(struct epoll_io *ep, uint64_t deadline_ns)
     ep->events_count = count < 0 ? 0 : (uint32_t)count; /* EINTR: an empty turn is normal */
 }
 
+/* Whether sends that are done are no reason to return. */
+static bool sends_late(const struct epoll_io *ep)
+{
+    return ep->io.sends_late && !ep->done_soon;
+}
+
+/* What is known already. */
+static void give_known(struct epoll_io *ep)
+{
+    finish_sends(ep);
+    visit_work(ep);
+    handle_events(ep);
+}
+
 /* What is known already comes first, and if it is anything there is no need to wait. But not twice
  * in a row, or sends that finish at once and sockets that stay readable would keep new events from
  * being seen: the next reap looks at the kernel's first. */
@@ -583,10 +610,10 @@ static void ep_reap(struct io *io, uint64_t deadline_ns)
     ep->dry = ep->buffers_count == 0;
     ep->reaped_bytes = 0;
     finish_cancelled_accepts(ep);
-    if (!ep->skipped_wait) {
-        finish_sends(ep);
-        visit_work(ep);
-        handle_events(ep);
+    bool late = sends_late(ep);
+    bool known = ep->work.count > 0 || ep->events_next < ep->events_count;
+    if (!ep->skipped_wait && (known || !late)) {
+        give_known(ep);
         if (io->out_count > 0) {
             ep->skipped_wait = true;
             io_clock_read(io);
@@ -595,12 +622,13 @@ static void ep_reap(struct io *io, uint64_t deadline_ns)
     }
     ep->skipped_wait = false;
     if (ep->events_next == ep->events_count) {
-        bool waits = io->out_count == 0 && ep->work.count == 0 && ep->done_count == 0;
-        wait_for_events(ep, waits ? deadline_ns : 0);
+        bool waits = io->out_count == 0 && ep->work.count == 0 && (late || ep->done_count == 0);
+        uint64_t until_ns = ep->done_count > 0 ? io_late_ns(io, deadline_ns) : deadline_ns;
+        wait_for_events(ep, waits ? until_ns : 0);
     }
     io_clock_read(io);
-    handle_events(ep);
     finish_sends(ep);
+    handle_events(ep);
     visit_work(ep);
 }
 

@@ -78,6 +78,7 @@ struct fault_io {
     uint32_t *leases_bytes; /* how much of each was used */
     bool dry;               /* the caller held all of them when this reap began */
     bool gave_nothing;      /* the last reap: two in vain in a row are against the rule (io.h) */
+    bool cut;               /* a send since the last reap was, so it must not be late */
     struct list ready;
     struct list late;
     uint64_t turn;
@@ -351,6 +352,7 @@ static uint32_t cut_spans(struct fault_io *f, struct io_span *cut, const struct 
     }
     if (most < total) {
         fault_count(&f->dice.counts->sends_cut);
+        f->cut = true;
     }
     uint32_t used = 0;
     while (used < count && most > 0) {
@@ -713,8 +715,10 @@ static void reap(struct io *io, uint64_t deadline_ns)
         give(f);
     }
     bool waits = !empty && io->out_count == 0 && !has_work(f);
+    io_sends_may_be_late(f->inner, io->sends_late && !f->cut);
     uint32_t count = io_reap(f->inner, f->batch, INNER_BATCH, waits ? deadline_ns : 0);
     io->now_ns = io_now(f->inner);
+    f->cut = false;
     for (uint32_t i = 0; i < count; i++) {
         note(f, &f->batch[i]);
     }

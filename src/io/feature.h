@@ -20,6 +20,7 @@
  *  defer_taskrun      the kernel does its part when the worker asks for events, and not between;
  *                     needs single_issuer
  *  multishot_receive  a receive goes on until it ends
+ *  quick_send         a send that took all has no event, one that did not says how much
  *
  * Where it is not clear which of several is at fault, the last of them is. */
 #define IO_FEATURES(X)                                                                             \
@@ -29,7 +30,8 @@
     X(RING_FD, "ring_fd", false, "5.18")                                                           \
     X(SINGLE_ISSUER, "single_issuer", false, "6.0")                                                \
     X(DEFER_TASKRUN, "defer_taskrun", false, "6.1")                                                \
-    X(MULTISHOT_RECEIVE, "multishot_receive", false, "6.0")
+    X(MULTISHOT_RECEIVE, "multishot_receive", false, "6.0")                                        \
+    X(QUICK_SEND, "quick_send", false, "5.17")
 
 enum io_feature_place {
 #define IO_FEATURE_PLACE(id, name, needed, since) IO_PLACE_##id,

@@ -273,6 +273,11 @@ void io_send(struct io *io, int sock, const struct io_span *spans, uint32_t coun
     io->ops->send(io, (uint32_t)sock, spans, count);
 }
 
+void io_sends_may_be_late(struct io *io, bool may)
+{
+    io->sends_late = may;
+}
+
 void io_cancel(struct io *io, int sock, enum io_op op)
 {
     if (io_in_flight(io, sock, op)) {

@@ -126,6 +126,9 @@ struct io_span {
  * armed wait. */
 #define IO_LISTENERS_MAX 64
 
+/* How late a send may be that nobody waits for. */
+#define IO_LATE_NS UINT64_C(100000000)
+
 /* The most accepts in flight per io. */
 #define IO_ACCEPTS_MAX 8
 
@@ -248,6 +251,12 @@ void io_receive_once(struct io *io, int sock, uint64_t token);
 /* Sends the spans in order, once. Borrows the spans' array during the call and their bytes until
  * the completion. count is 1 to IO_SPANS_MAX, and each span has at least one byte. */
 void io_send(struct io *io, int sock, const struct io_span *spans, uint32_t count, uint64_t token);
+
+/* While they may, the next reap need not return for sends that were started since the last one and
+ * took all their bytes: they come with what it returns for, IO_LATE_NS later at most. So nobody is
+ * woken twice for a message and its answer. A send that is short, fails or has to wait for the
+ * socket is told as ever. */
+void io_sends_may_be_late(struct io *io, bool may);
 
 /* Wishes that the operation on this socket ended (law 3). Nothing happens if none is in flight. */
 void io_cancel(struct io *io, int sock, enum io_op op);

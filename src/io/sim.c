@@ -251,6 +251,15 @@ static bool try_receive(struct sim_io *sim, uint32_t at, bool last)
     return true;
 }
 
+static uint64_t spans_bytes(const struct sim_end *end)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < end->spans_count; i++) {
+        bytes += end->spans[i].size;
+    }
+    return bytes;
+}
+
 static uint32_t put_spans(struct sim_io *sim, uint32_t at, uint32_t most)
 {
     const struct sim_end *end = &sim->world->ends[at];
@@ -273,12 +282,42 @@ static void fail_send(struct sim_io *sim, uint32_t at)
     }
 }
 
+/* A send that took all: told now, or with what the reap will return for. */
+static void send_done(struct sim_io *sim, uint32_t at)
+{
+    struct sim_world *world = sim->world;
+    bool next_reap = world->ends[at].send_turn + 1 == sim->turn;
+    if (!sim->io.sends_late || !next_reap || sim_chance(world, SIM_RATE_ONE / 4)) {
+        finish_send(sim, at, (int32_t)spans_bytes(&world->ends[at]));
+        return;
+    }
+    world->ends[at].flags |= END_SEND_LATE;
+    if (sim->late_count == 0) {
+        sim->late_ns = world->now_ns + IO_LATE_NS;
+        sim->deadline_ns = sim->late_ns < sim->deadline_ns ? sim->late_ns : sim->deadline_ns;
+    }
+    sim->late[sim->late_count++] = at;
+}
+
+static void finish_late(struct sim_io *sim)
+{
+    uint32_t told = 0;
+    while (told < sim->late_count && io_room(&sim->io)) {
+        struct sim_end *end = &sim->world->ends[sim->late[told]];
+        end->flags &= ~END_SEND_LATE;
+        finish_send(sim, sim->late[told++], (int32_t)spans_bytes(end));
+    }
+    sim->late_count -= told;
+    memmove(sim->late, sim->late + told, sim->late_count * sizeof *sim->late);
+}
+
 /* The send in flight, if it can end; false if not. */
 static bool try_send(struct sim_io *sim, uint32_t at)
 {
     struct sim_world *world = sim->world;
     struct sim_end *end = &world->ends[at];
-    if ((sim->io.socks[end->sock].flags & SOCK_SEND) == 0 || !writable(world, at)) {
+    if ((sim->io.socks[end->sock].flags & SOCK_SEND) == 0 || !writable(world, at) ||
+        (end->flags & END_SEND_LATE) != 0) {
         return false;
     }
     if ((end->flags & (END_RESET | END_SHUT_SEND)) != 0 || (end->flags & END_CONNECTED) == 0) {
@@ -296,7 +335,11 @@ static bool try_send(struct sim_io *sim, uint32_t at)
     }
     uint32_t put = put_spans(sim, at, most);
     sim_end_sent(world, at);
-    finish_send(sim, at, (int32_t)put);
+    if (put == spans_bytes(end)) {
+        send_done(sim, at);
+    } else {
+        finish_send(sim, at, (int32_t)put);
+    }
     return true;
 }
 
@@ -376,7 +419,9 @@ static void cancelled(struct sim_io *sim, const struct sim_event *event)
         }
     } else {
         bool meant = (flying & SOCK_SEND) != 0 && end->send_serial == event->value;
-        if (meant && !(loses && try_send(sim, event->index))) {
+        if (meant && (end->flags & END_SEND_LATE) != 0) {
+            sim->late_ns = world->now_ns; /* it is done already: law 3 */
+        } else if (meant && !(loses && try_send(sim, event->index))) {
             finish_send(sim, event->index, -ECANCELED);
         }
     }
@@ -436,6 +481,8 @@ static int open_io(struct io *io)
     BERTH_ASSERT(world != NULL);
     sim->leases_free = calloc(io->config.receive_count, sizeof *sim->leases_free);
     BERTH_ASSERT(sim->leases_free != NULL);
+    sim->late = calloc(io->config.socks_max, sizeof *sim->late);
+    BERTH_ASSERT(sim->late != NULL);
     sim->leases_count = io->config.receive_count;
     for (uint32_t i = 0; i < sim->leases_count; i++) {
         sim->leases_free[i] = (uint16_t)i;
@@ -455,6 +502,7 @@ static void close_io(struct io *io)
     sim->world->ios[sim->number] = NULL;
     free(sim->heap.events);
     free(sim->leases_free);
+    free(sim->late);
 }
 
 /* --------------------------------------------------------------------------------------- starts */
@@ -520,6 +568,7 @@ static void start_send(struct io *io, uint32_t sock, const struct io_span *spans
     struct sim_end *end = end_of(io, sock);
     memcpy(end->spans, spans, count * sizeof *spans);
     end->spans_count = count;
+    end->send_turn = self(io)->turn;
     end->send_serial = ++end->serial;
     sim_end_changed(self(io)->world, (uint32_t)io->socks[sock].fd);
 }
@@ -662,7 +711,11 @@ static void reap(struct io *io, uint64_t deadline_ns)
     struct sim_io *sim = self(io);
     struct sim_world *world = sim->world;
     io->stats.enters++;
+    sim->turn++;
     sim->missed = 0;
+    if (sim->late_count > 0 && (!io->sends_late || !sim->waits)) {
+        sim->late_ns = world->now_ns; /* from before a reap that gave nothing */
+    }
     sim->waits = false;
     sim->overflown = false;
     sim->deadline_ns = wait_limit(io, world->now_ns, deadline_ns);
@@ -671,10 +724,16 @@ static void reap(struct io *io, uint64_t deadline_ns)
     sim->spurious = in_vain && !sim->spurious;
     sim->interrupted = false;
     if (!sim->spurious) {
+        if (sim->late_count > 0 && sim->late_ns < sim->deadline_ns) {
+            sim->deadline_ns = sim->late_ns;
+        }
         act_on_due(sim);
         if (io->out_count == 0 && !sim->woken && sim->deadline_ns > world->now_ns) {
             wait_for_more(sim);
             sim->waits = io->out_count == 0 && sim->deadline_ns > world->now_ns;
+        }
+        if (!sim->waits) {
+            finish_late(sim);
         }
         sim->woken = false;
     }

@@ -70,6 +70,7 @@ struct sim_pipe {
 #define END_CONNECT_DUE 0x0100u /* an event of this kind is in the io's heap */
 #define END_RECEIVE_DUE 0x0200u
 #define END_SEND_DUE    0x0400u
+#define END_SEND_LATE   0x0800u /* its send is done, and not told yet: in sim_io.late */
 
 struct sim_io;
 
@@ -86,6 +87,7 @@ struct sim_end {
     uint64_t serial;         /* of the last operation started here */
     uint64_t receive_serial; /* also the connect's */
     uint64_t send_serial;
+    uint64_t send_turn;   /* the owner's, when it was started */
     uint32_t spans_count; /* the send in flight: the array is copied, the bytes are not */
     struct io_span spans[IO_SPANS_MAX];
     struct berth_address address;
@@ -120,6 +122,10 @@ struct sim_io {
     bool overflown;   /* this reap found more than options.queue_entries */
     bool spurious;    /* this reap, or the last one, gave nothing for no reason */
     bool interrupted; /* the next one is to give nothing */
+    uint64_t turn;    /* reaps so far */
+    uint32_t *late;   /* socks_max: ends whose send is done, and may be told late */
+    uint32_t late_count;
+    uint64_t late_ns; /* until then */
 };
 
 struct sim_world {

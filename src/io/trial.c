@@ -13,7 +13,9 @@
 #include "io/trial.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/assert.h"
 #include "base/memory.h"
@@ -25,6 +27,7 @@
 #define TRIAL_NS       (1000 * MILLISECOND_NS) /* the whole trial; it needs about 3 ms */
 #define JOIN_NS        (300 * MILLISECOND_NS)  /* its ending, if it has failed */
 #define QUIET_NS       (2 * MILLISECOND_NS)    /* a wait in which nothing may happen */
+#define FULL_NS        (100 * MILLISECOND_NS)  /* until what fills a socket has arrived */
 
 #define BUFFER_BYTES 64
 #define BUFFER_COUNT 4
@@ -32,6 +35,7 @@
 #define LONG_BYTES   (BUFFER_BYTES * 3 / 2)            /* takes two */
 #define FLOOD_BYTES  (BUFFER_BYTES * BUFFER_COUNT * 3) /* three times what all buffers hold */
 #define STREAM_BYTES (SHORT_BYTES + LONG_BYTES + FLOOD_BYTES)
+#define FULL_BYTES   4096 /* of a send that fills the socket */
 #define COMPLETIONS  8
 #define NOT_YET      INT32_MAX
 
@@ -62,6 +66,7 @@ struct trial {
     int error;                  /* of the failed step: a negative errno, or 0 */
     struct uring_fault opening; /* the part of the first step that failed */
     uint8_t stream[STREAM_BYTES];
+    uint8_t full[FULL_BYTES];
 };
 
 /* ---------------------------------------------------------------------------------- the exchange
@@ -335,6 +340,52 @@ static bool step_cancel(struct trial *t)
     return e->ended == -ECANCELED || failed(t, e->ended);
 }
 
+/* What arrived at the client, read past io: it does not receive. */
+static uint64_t arrived(const struct trial *t)
+{
+    int fd = t->io->socks[t->ends[CLIENT].sock].fd;
+    ssize_t bytes = recv(fd, NULL, INT_MAX, MSG_TRUNC | MSG_DONTWAIT);
+    return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
+/* One short turn; the bytes of the send that was done in it, if one was. */
+static uint64_t turn_sent(struct trial *t)
+{
+    struct end *e = &t->ends[SERVER];
+    bool waits = e->sent == NOT_YET;
+    struct io_completion done[COMPLETIONS];
+    uint32_t count = io_reap(t->io, done, COMPLETIONS, io_now(t->io) + QUIET_NS);
+    for (uint32_t i = 0; i < count; i++) {
+        take(t, &done[i]);
+    }
+    return waits && e->sent != NOT_YET && e->sent > 0 ? (uint64_t)e->sent : 0;
+}
+
+/* Sends until the socket is full, then reads: what the kernel says that it took has to arrive. */
+static bool step_full(struct trial *t)
+{
+    struct end *e = &t->ends[SERVER];
+    struct io_span span = {.data = t->full, .size = FULL_BYTES};
+    const int least = 1;
+    (void)setsockopt(t->io->socks[e->sock].fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof least);
+    uint64_t sent = 0;
+    uint64_t there = 0;
+    do {
+        e->sent = NOT_YET;
+        io_send(t->io, e->sock, &span, 1, io_token(IO_SEND, 0, SERVER));
+        sent += turn_sent(t);
+    } while (e->sent == FULL_BYTES);
+    uint64_t until_ns = io_now(t->io) + FULL_NS;
+    while ((e->sent == NOT_YET || there < sent) && io_now(t->io) < until_ns) {
+        there += arrived(t);
+        sent += turn_sent(t);
+    }
+    if (e->sent < 0) {
+        return failed(t, e->sent);
+    }
+    return !t->wrong && e->sent != NOT_YET && there + arrived(t) == sent;
+}
+
 static bool step_end(struct trial *t)
 {
     struct end *e = &t->ends[CLIENT];
@@ -368,6 +419,7 @@ static const struct {
     {"io_uring send of several spans", RECEIVING, step_spans},
     {"io_uring receive without a free buffer", RECEIVING, step_no_buffer},
     {"io_uring cancel of a receive", RECEIVING, step_cancel},
+    {"io_uring send to a full socket", IO_FEATURE_QUICK_SEND, step_full},
     {"io_uring end of stream", RECEIVING, step_end},
 };
 

@@ -31,11 +31,6 @@
 #define OPEN_TRIES    40
 #define OPEN_PAUSE_NS 5000000
 
-static struct uring *uring_of(struct io *io)
-{
-    return (struct uring *)io;
-}
-
 /* ------------------------------------------------------------------------------ open and close */
 
 /* The kernel takes rings apart some 40 ms after their close, and counts their memory until then: of
@@ -167,27 +162,6 @@ static void start_receive(struct io *io, uint32_t sock)
     sqe->user_data = sock_code(io, URING_RECEIVE, sock);
 }
 
-static void start_send(struct io *io, uint32_t sock, const struct io_span *spans, uint32_t count)
-{
-    struct uring *u = uring_of(io);
-    struct io_sock *s = &io->socks[sock];
-    s->backend_flags &= (uint8_t)~URING_CANCELLING_SEND;
-    /* Without a record, the first span alone goes out: a send may be short. */
-    struct uring_record *record = count > 1 ? uring_record(u) : NULL;
-    struct io_uring_sqe *sqe = uring_sqe(u);
-    if (record == NULL) {
-        io_uring_prep_send(sqe, s->fd, spans[0].data, spans[0].size, MSG_NOSIGNAL);
-    } else {
-        for (uint32_t i = 0; i < count; i++) {
-            record->pieces[i].iov_base = (void *)(uintptr_t)spans[i].data;
-            record->pieces[i].iov_len = spans[i].size;
-        }
-        record->message = (struct msghdr){.msg_iov = record->pieces, .msg_iovlen = count};
-        io_uring_prep_sendmsg(sqe, s->fd, &record->message, MSG_NOSIGNAL);
-    }
-    sqe->user_data = sock_code(io, URING_SEND, sock);
-}
-
 static uint8_t cancelling_flag(enum uring_kind kind)
 {
     return kind == URING_SEND ? URING_CANCELLING_SEND : URING_CANCELLING_RECEIVE;
@@ -242,14 +216,6 @@ static void arm_wake(struct uring *u)
 
 /* -------------------------------------------------------------------------------------- events */
 
-static bool sock_matches(const struct io *io, uint64_t code, uint8_t flag)
-{
-    uint32_t sock = uring_code_place(code);
-    return BERTH_LIKELY(sock < io->config.socks_max) &&
-           BERTH_LIKELY(io->socks[sock].generation == uring_code_generation(code)) &&
-           BERTH_LIKELY((io->socks[sock].flags & flag) != 0);
-}
-
 bool uring_nudge(struct uring *u, uint32_t sock)
 {
     struct io_sock *s = &u->io.socks[sock];
@@ -280,7 +246,7 @@ static void receive_event(struct uring *u, const struct io_uring_cqe *cqe)
     if (BERTH_LIKELY(buffer)) {
         uring_buffer_taken(u, cqe->res > 0 ? (uint32_t)cqe->res : 0);
     }
-    bool known = sock_matches(io, cqe->user_data, SOCK_RECEIVE);
+    bool known = uring_matches(io, cqe->user_data, SOCK_RECEIVE);
     if (BERTH_LIKELY(known && cqe->res > 0 && buffer)) {
         /* Without MORE though with bytes: the completion queue was full (law 9). */
         bool more = (cqe->flags & IORING_CQE_F_MORE) != 0;
@@ -311,7 +277,7 @@ static void receive_event(struct uring *u, const struct io_uring_cqe *cqe)
 static void poll_event(struct uring *u, const struct io_uring_cqe *cqe)
 {
     uint32_t sock = uring_code_place(cqe->user_data);
-    if (!sock_matches(&u->io, cqe->user_data, SOCK_RECEIVE)) {
+    if (!uring_matches(&u->io, cqe->user_data, SOCK_RECEIVE)) {
         u->io.stats.stale++;
         return;
     }
@@ -324,18 +290,9 @@ static void poll_event(struct uring *u, const struct io_uring_cqe *cqe)
     }
 }
 
-static void send_event(struct uring *u, const struct io_uring_cqe *cqe)
-{
-    if (sock_matches(&u->io, cqe->user_data, SOCK_SEND)) {
-        io_complete_send(&u->io, uring_code_place(cqe->user_data), cqe->res != 0 ? cqe->res : -EIO);
-    } else {
-        u->io.stats.stale++;
-    }
-}
-
 static void connect_event(struct uring *u, const struct io_uring_cqe *cqe)
 {
-    if (sock_matches(&u->io, cqe->user_data, SOCK_CONNECT)) {
+    if (uring_matches(&u->io, cqe->user_data, SOCK_CONNECT)) {
         u->io.socks[uring_code_place(cqe->user_data)].backend_flags = 0;
         io_complete_connect(&u->io, uring_code_place(cqe->user_data), cqe->res < 0 ? cqe->res : 0);
     } else {
@@ -361,9 +318,9 @@ static void cancel_event(struct uring *u, const struct io_uring_cqe *cqe)
         uint8_t flag = kind == URING_SEND      ? SOCK_SEND
                        : kind == URING_CONNECT ? SOCK_CONNECT
                                                : SOCK_RECEIVE;
-        again = sock_matches(&u->io, target, flag) &&
+        again = uring_matches(&u->io, target, flag) &&
                 (u->io.socks[place].backend_flags & cancelling_flag(kind)) != 0;
-        if (kind == URING_RECEIVE && sock_matches(&u->io, target, SOCK_OPEN)) {
+        if (kind == URING_RECEIVE && uring_matches(&u->io, target, SOCK_OPEN)) {
             u->io.socks[place].backend_flags &= (uint8_t)~URING_NUDGED; /* it has ended by itself */
         }
     }
@@ -382,7 +339,7 @@ static void handle(struct uring *u, const struct io_uring_cqe *cqe)
         poll_event(u, cqe);
         return;
     case URING_SEND:
-        send_event(u, cqe);
+        uring_send_event(u, cqe);
         return;
     case URING_CONNECT:
         connect_event(u, cqe);
@@ -434,7 +391,7 @@ static void reap(struct io *io, uint64_t deadline_ns)
 {
     struct uring *u = uring_of(io);
     arm_wake(u);
-    uint64_t until_ns = uring_rest(u, uring_look(u, deadline_ns));
+    uint64_t until_ns = uring_rest(u, uring_look(u, uring_sends_wait(u, deadline_ns)));
     uring_enter(u, uring_accepts_arm(u) ? until_ns : 0);
     io_clock_read(io);
     if (BERTH_UNLIKELY(io_uring_cq_has_overflow(&u->ring))) {
@@ -443,6 +400,7 @@ static void reap(struct io *io, uint64_t deadline_ns)
     if (BERTH_UNLIKELY(u->accepts_first)) {
         uring_accepts_take(u);
     }
+    uring_sends_take(u);
     take_events(u);
     uring_accepts_take(u);
 }
@@ -464,7 +422,7 @@ const struct io_backend io_backend_uring = {
             .cancel_accepts = uring_cancel_accepts,
             .connect = start_connect,
             .receive = start_receive,
-            .send = start_send,
+            .send = uring_send,
             .cancel = cancel,
             .shutdown = socket_shutdown,
             .sock_close = sock_close,

@@ -24,6 +24,9 @@
 /* The kernel has at most one receive buffer in so many. */
 #define URING_RING_PART 2u
 
+/* Sends of one turn that may do without an event; those beyond have one. */
+#define URING_QUICK_MAX 1024
+
 /* Sockets that are asked at once whether they were reset: 8 KiB each of two tables. */
 #define URING_HEARD_MAX 1024
 
@@ -35,6 +38,7 @@
 #define URING_QUIET              0x10u /* nothing was received since uring_rest.c came by */
 #define URING_REST               0x20u /* the receive is to be a poll when it starts again */
 #define URING_RESTS              0x40u /* it is one */
+#define URING_QUICK              0x80u /* the send stands in uring.quick */
 
 /* What an event belongs to. */
 enum uring_kind {
@@ -83,6 +87,13 @@ struct uring_record {
     struct iovec pieces[IO_SPANS_MAX];
 };
 
+struct uring_quick {
+    struct io_span first;
+    uint32_t sock; /* SOCK_NONE: it is dealt with */
+    uint32_t bytes;
+    uint32_t started; /* uring.started, with it */
+};
+
 struct uring_heard {
     uint32_t sock;
     uint16_t generation;
@@ -111,6 +122,12 @@ struct uring {
     uint32_t spill_max;
     uint32_t spill_first;
     uint32_t spilled;
+
+    uint32_t started; /* operations, modulo 2^32: those that the kernel has taken come first */
+    struct uring_quick quick[URING_QUICK_MAX]; /* sends without an event of their own, in order */
+    uint32_t quick_count;
+    uint32_t quick_seek; /* where the last one was found that was refused */
+    bool quick_left;     /* some are there from before the last reap */
 
     /* Needed until the kernel has consumed the operation, not until it completes
      * (IORING_FEAT_SUBMIT_STABLE), so all come back at once when the queue is empty. */
@@ -197,6 +214,35 @@ int uring_ring_fd_error(const struct io *io);
 
 /* Ends a multishot receive, to start it again; false if that, or a cancel, is on its way. */
 bool uring_nudge(struct uring *u, uint32_t sock);
+
+/* Whether a code is of what is in flight on its socket now. */
+static inline bool uring_matches(const struct io *io, uint64_t code, uint8_t flag)
+{
+    uint32_t sock = uring_code_place(code);
+    return BERTH_LIKELY(sock < io->config.socks_max) &&
+           BERTH_LIKELY(io->socks[sock].generation == uring_code_generation(code)) &&
+           BERTH_LIKELY((io->socks[sock].flags & flag) != 0);
+}
+
+static inline struct uring *uring_of(struct io *io)
+{
+    return (struct uring *)io;
+}
+
+/* --- sends (uring_send.c) */
+
+void uring_send(struct io *io, uint32_t sock, const struct io_span *spans, uint32_t count);
+void uring_send_event(struct uring *u, const struct io_uring_cqe *cqe);
+/* Before the wait: until when to wait, with sends that are done when the enter returns. */
+static inline uint64_t uring_sends_wait(const struct uring *u, uint64_t deadline_ns)
+{
+    if (u->quick_count == 0) {
+        return deadline_ns;
+    }
+    return u->io.sends_late && !u->quick_left ? io_late_ns(&u->io, deadline_ns) : 0;
+}
+/* After it, before the events are taken: completes those that are done. */
+void uring_sends_take(struct uring *u);
 
 /* --- sockets at rest (uring_rest.c) */
 

@@ -302,6 +302,7 @@ static void submit_early(struct uring *u)
 
 struct io_uring_sqe *uring_sqe(struct uring *u)
 {
+    u->started++;
     if (BERTH_LIKELY(u->spilled == 0)) {
         struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
         if (BERTH_LIKELY(sqe != NULL)) {

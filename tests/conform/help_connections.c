@@ -507,6 +507,65 @@ static void deadlines_get_later_and_earlier(void **state)
     rig_close(&rig);
 }
 
+/* Nobody waits for them, so they come with what is waited for, or a little later. */
+static void sends_that_took_all_may_be_late(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){0});
+    struct rig_bytes got = {0};
+    struct rig_pair pair = rig_pair(&rig, 0, 0);
+    io_sends_may_be_late(rig.ios[0], true);
+    for (uint32_t i = 1; i <= 5; i++) {
+        uint32_t send = rig_send(&rig, pair.client, "x", 1);
+        rig_collect(&rig, pair.server, &got, i);
+        assert_int_equal(rig_op(&rig, send)->finals, 1);
+        assert_int_equal(rig_op(&rig, send)->result, 1);
+    }
+    io_cancel(rig.ios[0], pair.server.sock, IO_RECEIVE);
+    rig_join(&rig, pair.server);
+    uint64_t begin_ns = io_now(rig.ios[0]);
+    uint32_t alone = rig_send(&rig, pair.client, "x", 1);
+    RIG_UNTIL(&rig, rig_op(&rig, alone)->finals == 1);
+    assert_true(io_now(rig.ios[0]) < begin_ns + 20 * IO_LATE_NS);
+    uint32_t hurried = rig_send(&rig, pair.client, "x", 1);
+    io_sends_may_be_late(rig.ios[0], false);
+    begin_ns = io_now(rig.ios[0]);
+    RIG_UNTIL(&rig, rig_op(&rig, hurried)->finals == 1);
+    bool delays = rig_seed != 0; /* of the simulated system; real ones pause, too */
+    assert_true(io_now(rig.ios[0]) < begin_ns + IO_LATE_NS || delays || !rig_simulated());
+    rig_finish_pair(&rig, pair);
+    rig_close(&rig);
+    rig_bytes_free(&got);
+}
+
+/* A send that waits for the socket, or is short, is told when it is done. */
+static void sends_to_a_full_socket_are_never_late(void **state)
+{
+    (void)state;
+    if (rig_byte_by_byte()) {
+        skip();
+    }
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){0});
+    struct rig_bytes got = {0};
+    struct rig_pair pair = rig_pair(&rig, 0, 0);
+    uint8_t block[8000] = {0}; /* small enough for each way of sending that a backend has */
+    uint32_t blocked;
+    size_t filled = rig_fill(&rig, pair.client, block, sizeof block, &blocked);
+    assert_int_equal(rig_op(&rig, blocked)->finals, 0);
+    io_sends_may_be_late(rig.ios[0], true);
+    rig_collect(&rig, pair.server, &got, filled);
+    RIG_UNTIL(&rig, rig_op(&rig, blocked)->finals == 1);
+    assert_true(rig_op(&rig, blocked)->result > 0);
+    rig_collect(&rig, pair.server, &got, filled + (size_t)rig_op(&rig, blocked)->result);
+    rig_quiet(&rig);
+    assert_int_equal(got.size, filled + (size_t)rig_op(&rig, blocked)->result);
+    rig_finish_pair(&rig, pair);
+    rig_close(&rig);
+    rig_bytes_free(&got);
+}
+
 /* Sockets that are armed and silent cost nothing: what was told once is not told again. */
 static void silent_sockets_do_not_spin(void **state)
 {
@@ -623,6 +682,8 @@ const struct CMUnitTest rig_tests_connections[] = {
     cmocka_unit_test(no_descriptor_keeps_the_client_in_the_backlog),
     cmocka_unit_test(a_deadline_is_kept),
     cmocka_unit_test(deadlines_get_later_and_earlier),
+    cmocka_unit_test(sends_that_took_all_may_be_late),
+    cmocka_unit_test(sends_to_a_full_socket_are_never_late),
     cmocka_unit_test(silent_sockets_do_not_spin),
     cmocka_unit_test(a_wake_ends_the_next_reap),
     cmocka_unit_test(a_wake_comes_from_any_thread),

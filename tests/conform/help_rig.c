@@ -197,6 +197,8 @@ void rig_open(struct rig *rig, const struct rig_setup *setup)
         if (result != 0) {
             rig_fail(rig, "io_open: %d", result);
         }
+        /* Time costs nothing there. */
+        io_sends_may_be_late(rig->ios[i], rig_simulated() && rig_seed % 2 == 1);
     }
 }
 
