@@ -11,6 +11,8 @@
  * the socket is full, the first span is remembered and sent when the socket drains: that is a short
  * send, which is legal, and needs no copy of the spans.
  *
+ * Waits have no timeout: a timer stays armed for the nearest deadline.
+ *
  * Listening sockets are level-triggered and exclusive, and registered only while an accept is in
  * flight: one arrival wakes one worker, and a full server is not woken at all.
  *
@@ -18,12 +20,12 @@
  * costs at most one wait, and one system call for each receive and each accept.
  */
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,8 +41,7 @@
  */
 #define REAP_BYTES (16u * 1024)
 
-#define NS_PER_S  UINT64_C(1000000000)
-#define NS_PER_MS UINT64_C(1000000)
+#define NS_PER_S UINT64_C(1000000000)
 
 /* io_sock.backend_flags */
 #define EP_READABLE     0x01u /* a receive is worth trying */
@@ -51,8 +52,9 @@
 #define EP_CANCEL       0x20u /* the receive or connect was cancelled */
 #define EP_CANCEL_SEND  0x40u /* the send was cancelled while it waited */
 
-/* What stands in an event's data for a listener and for the wake-up; sockets have their number
- * and generation there, which stays below. */
+/* What stands in an event's data for the timer, a listener and the wake-up; sockets have their
+ * number and generation there, which stays below. */
+#define DATA_TIMER    (UINT64_C(1) << 61)
 #define DATA_LISTENER (UINT64_C(1) << 62)
 #define DATA_WAKE     (UINT64_C(1) << 63)
 
@@ -69,6 +71,8 @@ struct epoll_io {
     struct io io;
     int epoll;
     int wake;
+    int timer;
+    uint64_t timer_ns;    /* when it fires; IO_FOREVER: it is not armed */
     struct ep_sock *more; /* socks_max, beside io.socks */
     struct row work;
     uint32_t *done; /* behind `more`: sockets whose send is done, in order; each at most once */
@@ -81,7 +85,6 @@ struct epoll_io {
     uint32_t events_count;
     bool listening; /* the listeners are registered */
     bool cancel_accepts;
-    bool waits_ns;         /* epoll_pwait2 is there: 5.11+ */
     uint32_t reaped_bytes; /* received by this reap */
     bool listen_failed;    /* the listeners could not be registered: accepts fail */
     bool dry;              /* the caller held every receive buffer when this reap began */
@@ -117,10 +120,35 @@ static void work_remove(struct epoll_io *ep, uint32_t sock)
 
 /* ------------------------------------------------------------------------------ open and close */
 
-static int add_wake(struct epoll_io *ep)
+/* The timer is edge-triggered: it need not be read. */
+static int add_own(struct epoll_io *ep)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = DATA_WAKE};
-    return epoll_ctl(ep->epoll, EPOLL_CTL_ADD, ep->wake, &event);
+    struct epoll_event wake = {.events = EPOLLIN, .data.u64 = DATA_WAKE};
+    struct epoll_event timer = {.events = EPOLLIN | EPOLLET, .data.u64 = DATA_TIMER};
+    return epoll_ctl(ep->epoll, EPOLL_CTL_ADD, ep->wake, &wake) < 0 ||
+                   epoll_ctl(ep->epoll, EPOLL_CTL_ADD, ep->timer, &timer) < 0
+               ? -errno
+               : 0;
+}
+
+/* None of them after an earlier failure, which it returns. */
+static int open_files(struct epoll_io *ep, int result)
+{
+    ep->epoll = ep->timer = ep->wake = -1;
+    ep->timer_ns = IO_FOREVER;
+    if (result == 0) {
+        ep->wake = ep->io.config.wake > 0 ? ep->io.config.wake : io_wake_open();
+        result = ep->wake < 0 ? ep->wake : 0;
+    }
+    if (result == 0) {
+        ep->epoll = epoll_create1(EPOLL_CLOEXEC);
+        result = ep->epoll < 0 ? -errno : 0;
+    }
+    if (result == 0) {
+        ep->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+        result = ep->timer < 0 ? -errno : 0;
+    }
+    return result == 0 ? add_own(ep) : result;
 }
 
 static size_t ep_reserves(const struct io_config *config)
@@ -135,6 +163,9 @@ static void free_parts(struct epoll_io *ep)
     if (ep->wake >= 0) {
         close(ep->wake);
     }
+    if (ep->timer >= 0) {
+        close(ep->timer);
+    }
     if (ep->epoll >= 0) {
         close(ep->epoll);
     }
@@ -146,13 +177,11 @@ static int ep_open(struct io *io)
     row_init(&ep->work, &io->socks->link, sizeof *io->socks);
     ep->more = memory_reserve(ep_reserves(&io->config));
     ep->buffers = malloc(io->config.receive_count * sizeof *ep->buffers);
-    ep->epoll = epoll_create1(EPOLL_CLOEXEC);
-    ep->wake = io->config.wake > 0 ? io->config.wake : io_wake_open();
-    bool memory = ep->more != NULL && ep->buffers != NULL;
-    if (!memory || ep->epoll < 0 || ep->wake < 0 || add_wake(ep) < 0) {
-        int error = !memory ? ENOMEM : ep->wake < 0 ? -ep->wake : errno;
+    int result = ep->more != NULL && ep->buffers != NULL ? 0 : -ENOMEM;
+    result = open_files(ep, result);
+    if (result < 0) {
         free_parts(ep);
-        return -error;
+        return result;
     }
     memory_name(ep->more, ep_reserves(&io->config), "berth: sockets, epoll");
     ep->done = (uint32_t *)(void *)(ep->more + io->config.socks_max);
@@ -163,7 +192,6 @@ static int ep_open(struct io *io)
     for (uint32_t i = 0; i < io->config.listeners_count; i++) {
         socket_limit(io->listeners[i].id, &io->config);
     }
-    ep->waits_ns = epoll_pwait2(ep->epoll, ep->events, 1, &(struct timespec){0}, NULL) >= 0;
     uint64_t seed = 0;
     if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) < 0) {
         seed = (uint64_t)getpid(); /* early boot; this randomness only spreads */
@@ -545,7 +573,9 @@ static void handle_events(struct epoll_io *ep)
     while (ep->events_next < ep->events_count && may_go_on(ep)) {
         const struct epoll_event *event = &ep->events[ep->events_next++];
         uint64_t data = event->data.u64;
-        if (data == DATA_WAKE) {
+        if (data == DATA_TIMER) {
+            ep->timer_ns = IO_FOREVER;
+        } else if (data == DATA_WAKE) {
             wake_event(ep);
         } else if ((data & DATA_LISTENER) != 0) {
             accept_some(ep, (uint8_t)data);
@@ -561,28 +591,37 @@ static void handle_events(struct epoll_io *ep)
     }
 }
 
+/* A wait with a timeout of its own would set a timer of the system and take it back, each time. So
+ * one stays armed, is left alone while deadlines get later, and is moved when one is earlier. It
+ * fires once in vain at most. False if the deadline has passed. */
+static bool timer_arm(struct epoll_io *ep, uint64_t deadline_ns)
+{
+    struct io *io = &ep->io;
+    if (deadline_ns >= ep->timer_ns) {
+        return true;
+    }
+    io_clock_read(io); /* the turn took time; do not sleep it again */
+    if (deadline_ns <= io->now_ns) {
+        return false;
+    }
+    uint64_t left = deadline_ns - io->now_ns;
+    struct itimerspec at = {
+        .it_value = {.tv_sec = (time_t)(left / NS_PER_S), .tv_nsec = (long)(left % NS_PER_S)}};
+    int result = timerfd_settime(ep->timer, 0, &at, NULL);
+    BERTH_ASSERT(result == 0);
+    ep->timer_ns = deadline_ns;
+    return true;
+}
+
 static void wait_for_events(struct epoll_io *ep, uint64_t deadline_ns)
 {
     struct io *io = &ep->io;
     if (ep->listening && io->accepts_busy == 0) {
         listeners_forget(ep);
     }
-    if (deadline_ns != 0 && deadline_ns != IO_FOREVER) {
-        io_clock_read(io); /* the turn took time; do not sleep it again */
-    }
-    uint64_t left = deadline_ns > io->now_ns ? deadline_ns - io->now_ns : 0;
+    int timeout = deadline_ns != 0 && timer_arm(ep, deadline_ns) ? -1 : 0;
     io->stats.enters++;
-    int count;
-    if (ep->waits_ns) {
-        struct timespec space = {.tv_sec = (time_t)(left / NS_PER_S),
-                                 .tv_nsec = (long)(left % NS_PER_S)};
-        const struct timespec *timeout = deadline_ns == IO_FOREVER ? NULL : &space;
-        count = epoll_pwait2(ep->epoll, ep->events, EVENTS_MAX, timeout, NULL);
-    } else {
-        uint64_t ms = (left + NS_PER_MS - 1) / NS_PER_MS; /* rounded up: never early */
-        int timeout = deadline_ns == IO_FOREVER ? -1 : ms > INT_MAX ? INT_MAX : (int)ms;
-        count = epoll_wait(ep->epoll, ep->events, EVENTS_MAX, timeout);
-    }
+    int count = epoll_wait(ep->epoll, ep->events, EVENTS_MAX, timeout);
     ep->events_next = 0;
     ep->events_count = count < 0 ? 0 : (uint32_t)count; /* EINTR: an empty turn is normal */
 }

@@ -12,7 +12,6 @@
 
 /* Name of the bit, its text, whether the ring needs it, the first kernel that has it.
  *
- *  ext_arg            a wait has a deadline
  *  buffer_ring        receive buffers are given to the kernel through memory
  *  submit_all         an operation that makes no sense does not hold up those behind it
  *  ring_fd            an enter need not look up the ring's descriptor
@@ -24,7 +23,6 @@
  *
  * Where it is not clear which of several is at fault, the last of them is. */
 #define IO_FEATURES(X)                                                                             \
-    X(EXT_ARG, "ext_arg", true, "5.11")                                                            \
     X(BUFFER_RING, "buffer_ring", true, "5.19")                                                    \
     X(SUBMIT_ALL, "submit_all", false, "5.18")                                                     \
     X(RING_FD, "ring_fd", false, "5.18")                                                           \

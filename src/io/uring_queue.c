@@ -38,9 +38,9 @@
 #define CLOSE_TRIES   100
 #define CLOSE_WAIT_NS 10000000
 
-/* No event is lost on overflow; wait with a timeout; arguments are read at submission. A kernel
- * with a buffer ring has all three. */
-#define FEATURES (IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_SUBMIT_STABLE)
+/* No event is lost on overflow; arguments are read at submission. A kernel with a buffer ring has
+ * both. */
+#define FEATURES (IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE)
 
 /* Notes the step at which an open failed; returns `result`. */
 static int failed(struct uring_fault *fault, const char *step, int result)

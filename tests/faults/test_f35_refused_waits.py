@@ -3,8 +3,8 @@ tester. The kernel keeps what was not taken (fact K18); nothing may be lost, dou
 good.
 
 On io_uring it is io_uring_enter, for want of memory (EBUSY, EAGAIN, ENOMEM) or by a signal (EINTR);
-on epoll the wait, by a signal, also where epoll_pwait2 is unknown (before Linux 5.11). A seccomp
-filter refuses it (tests/variants/refuse.c), so that it is the real programs and the real call.
+on epoll the wait, by a signal. A seccomp filter refuses it (tests/variants/refuse.c), so that it is
+the real programs and the real call.
 """
 
 import re
@@ -26,7 +26,7 @@ REFUSALS = {
     "uring": [(["io_uring_enter=EBUSY/3"], ""), (["io_uring_enter=EAGAIN/3"], "defer_taskrun"),
               (["io_uring_enter=ENOMEM/3"], "single_issuer,multishot_receive"),
               (["io_uring_enter=EINTR/3"], "")],
-    "epoll": [(["epoll_pwait2=EINTR/2"], ""), (["epoll_pwait2=ENOSYS", "epoll_wait=EINTR/2"], "")],
+    "epoll": [(["epoll_wait=EINTR/2"], "")],
 }
 
 

@@ -25,6 +25,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "buf/nodes.h"
@@ -430,6 +431,13 @@ WRAP(int, eventfd, (unsigned value, int flags))
                                          : got_descriptor(__real_eventfd(value, flags), "eventfd");
 }
 
+WRAP(int, timerfd_create, (int clock, int flags))
+{
+    return out_of_descriptors("timerfd_create")
+               ? -1
+               : got_descriptor(__real_timerfd_create(clock, flags), "timerfd_create");
+}
+
 WRAP(int, epoll_create1, (int flags))
 {
     return out_of_descriptors("epoll_create1")
@@ -521,15 +529,6 @@ WRAP(int, io_uring_submit_and_wait, (struct io_uring * ring, unsigned count))
 {
     int refusal = refusal_of("io_uring_submit_and_wait");
     return refusal != 0 ? refusal : __real_io_uring_submit_and_wait(ring, count);
-}
-
-WRAP(int, io_uring_submit_and_wait_timeout,
-     (struct io_uring * ring, struct io_uring_cqe **cqe, unsigned count,
-      struct __kernel_timespec *wait, sigset_t *mask))
-{
-    int refusal = refusal_of("io_uring_submit_and_wait_timeout");
-    return refusal != 0 ? refusal
-                        : __real_io_uring_submit_and_wait_timeout(ring, cqe, count, wait, mask);
 }
 
 /* ------------------------------------------------------------------------------- the pools' pieces

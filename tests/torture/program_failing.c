@@ -26,6 +26,7 @@
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 static _Atomic bool armed;
@@ -146,6 +147,11 @@ WRAP(int, socket, (int family, int type, int protocol))
 WRAP(int, eventfd, (unsigned value, int flags))
 {
     return fails(EMFILE) ? -1 : __real_eventfd(value, flags);
+}
+
+WRAP(int, timerfd_create, (int clock, int flags))
+{
+    return fails(EMFILE) ? -1 : __real_timerfd_create(clock, flags);
 }
 
 WRAP(int, epoll_create1, (int flags))

@@ -3,10 +3,11 @@
 # them. The linker leads what the library asks for through help_allocations.c.
 set(TORTURE_FOLDER ${CMAKE_CURRENT_LIST_DIR})
 set(TORTURE_WRAPPED malloc calloc aligned_alloc posix_memalign strdup strndup realloc free
-  mmap munmap pthread_create pthread_join socket accept4 eventfd epoll_create1 epoll_ctl close open
+  mmap munmap pthread_create pthread_join socket accept4 eventfd timerfd_create epoll_create1 epoll_ctl
+  close open
   io_uring_queue_init_params io_uring_queue_exit io_uring_register_buf_ring
   io_uring_register_ring_fd io_uring_submit io_uring_submit_and_get_events io_uring_submit_and_wait
-  io_uring_submit_and_wait_timeout pool_take pool_can nodes_take nodes_can)
+  pool_take pool_can nodes_take nodes_can)
 list(TRANSFORM TORTURE_WRAPPED PREPEND -Wl,--wrap=)
 
 # The simulated world asks for its own memory, and never fails: the library's is what is tortured.
@@ -51,7 +52,8 @@ endforeach()
 
 # The programs themselves, with their allocations failed from outside (program_failing.c).
 if(TARGET berthd AND TARGET berthload)
-  set(PROGRAM_WRAPPED mmap pthread_create socket eventfd epoll_create1 signalfd fopen open)
+  set(PROGRAM_WRAPPED mmap pthread_create socket eventfd timerfd_create epoll_create1
+    signalfd fopen open)
   if(BERTH_SANITIZE)
     list(APPEND PROGRAM_WRAPPED malloc calloc realloc aligned_alloc)
   endif()

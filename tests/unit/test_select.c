@@ -67,12 +67,6 @@ int __real_io_uring_submit_and_get_events(struct io_uring *ring);
 int __wrap_io_uring_submit_and_get_events(struct io_uring *ring);
 int __real_io_uring_submit_and_wait(struct io_uring *ring, unsigned count);
 int __wrap_io_uring_submit_and_wait(struct io_uring *ring, unsigned count);
-int __real_io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **cqe,
-                                            unsigned count, struct __kernel_timespec *time,
-                                            sigset_t *mask);
-int __wrap_io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **cqe,
-                                            unsigned count, struct __kernel_timespec *time,
-                                            sigset_t *mask);
 
 int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
                                       struct io_uring_params *params)
@@ -146,14 +140,6 @@ int __wrap_io_uring_submit_and_wait(struct io_uring *ring, unsigned count)
 {
     hand_over(ring);
     return __real_io_uring_submit_and_wait(ring, count);
-}
-
-int __wrap_io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **cqe,
-                                            unsigned count, struct __kernel_timespec *time,
-                                            sigset_t *mask)
-{
-    hand_over(ring);
-    return __real_io_uring_submit_and_wait_timeout(ring, cqe, count, time, mask);
 }
 
 /* ------------------------------------------------------------------------------------ the tests */

@@ -52,7 +52,6 @@ static const struct named calls[] = {
     {"io_uring_enter", SYS_io_uring_enter},
     {"io_uring_register", SYS_io_uring_register},
     {"epoll_pwait", SYS_epoll_pwait},
-    {"epoll_pwait2", SYS_epoll_pwait2},
 #ifdef SYS_epoll_wait
     {"epoll_wait", SYS_epoll_wait}, /* newer architectures have epoll_pwait only */
 #endif

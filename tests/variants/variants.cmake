@@ -27,7 +27,7 @@ set_target_properties(variant_refuse PROPERTIES OUTPUT_NAME refuse
 
 # unit.select puts itself in front of liburing, to be the kernels that this machine does not have.
 foreach(function IN ITEMS queue_init_params register_buf_ring register_ring_fd submit
-    submit_and_get_events submit_and_wait submit_and_wait_timeout)
+    submit_and_get_events submit_and_wait)
   target_link_options(unit_select PRIVATE -Wl,--wrap=io_uring_${function})
 endforeach()
 set_tests_properties(unit.select PROPERTIES TIMEOUT 30) # 4 s, of waiting for what does not come
@@ -44,7 +44,7 @@ target_link_options(unit_plan PRIVATE -Wl,--wrap=memory_reserve -Wl,--wrap=memor
 set_tests_properties(conform.masks_uring PROPERTIES TIMEOUT 120 PROCESSORS 2)
 
 # The laws again, where one in three waits is refused: EBUSY costs a millisecond each time.
-foreach(pair IN ITEMS "uring|io_uring_enter=EBUSY/3" "epoll|epoll_pwait2=ENOSYS epoll_wait=EINTR/3")
+foreach(pair IN ITEMS "uring|io_uring_enter=EBUSY/3" "epoll|epoll_wait=EINTR/3")
   string(REGEX MATCH "^[a-z]+" backend ${pair})
   string(REGEX REPLACE "^[a-z]+\\|" "" rules ${pair})
   separate_arguments(rules)

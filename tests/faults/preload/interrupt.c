@@ -69,16 +69,8 @@ WRAP(ssize_t, send, (int fd, const void *data, size_t count, int flags), (fd, da
 WRAP(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags))
 WRAP(int, epoll_wait, (int fd, struct epoll_event *events, int max, int timeout),
      (fd, events, max, timeout))
-WRAP(int, epoll_pwait2,
-     (int fd, struct epoll_event *events, int max, const struct timespec *timeout,
-      const sigset_t *mask),
-     (fd, events, max, timeout, mask))
 WRAP(int, poll, (struct pollfd * fds, nfds_t count, int timeout), (fds, count, timeout))
 
 WRAP_RING(io_uring_submit, (struct io_uring * ring), (ring))
 WRAP_RING(io_uring_submit_and_wait, (struct io_uring * ring, unsigned count), (ring, count))
 WRAP_RING(io_uring_submit_and_get_events, (struct io_uring * ring), (ring))
-WRAP_RING(io_uring_submit_and_wait_timeout,
-          (struct io_uring * ring, struct io_uring_cqe **out, unsigned count,
-           struct __kernel_timespec *timeout, sigset_t *mask),
-          (ring, out, count, timeout, mask))
