@@ -10,9 +10,10 @@
  *
  * When the system has no descriptor or memory left, accepting pauses until a connection of this
  * worker ends or a short timer runs out. If the worker has a table of its own, others may have
- * descriptors left, but the system woke this one alone for the client; so each accept that ends
- * without another in its place tells the workers that do not pause, and they start theirs anew,
- * which looks at the queue. O(workers) for that, all else is O(1).
+ * descriptors left, and if it has more connections than they (spread.c), they are to have the next;
+ * but the system woke this one alone for a client. So each accept that ends without another in its
+ * place tells those that accept, and they start theirs anew, which looks at the queue. O(workers)
+ * for that, all else is O(1).
  */
 #include <errno.h>
 #include <string.h>
@@ -41,21 +42,14 @@ static bool take_permit(struct berth_server *server)
     return false;
 }
 
-void admit_fill(struct worker *worker)
+static void start_accepts(struct worker *worker)
 {
-    struct berth_server *server = worker->server;
-    bool accepts =
-        worker->phase == WORKER_RUNNING ? worker->accepting <= ACCEPTING_QUEUE : worker->queue_open;
-    if (server->listeners_count == 0 || worker->accept_paused || !accepts) {
-        admit_give_back(worker);
-        return;
-    }
     uint32_t wanted = accepts_wanted(worker);
     while (worker->accepts_in_flight < wanted &&
            worker->accepts_in_flight < slots_free_count(&worker->slots)) {
         if (worker->permits > 0) {
             worker->permits--;
-        } else if (!take_permit(server)) {
+        } else if (!take_permit(worker->server)) {
             break;
         }
         worker->accepts_in_flight++;
@@ -65,7 +59,20 @@ void admit_fill(struct worker *worker)
         WATCH(worker, NULL, ACCEPT_STARTED, admit_number(worker, accept), 0);
         io_accept(worker->io, io_token(IO_ACCEPT, 0, accept));
     }
+}
+
+void admit_fill(struct worker *worker)
+{
+    struct berth_server *server = worker->server;
+    bool accepts =
+        worker->phase == WORKER_RUNNING ? worker->accepting <= ACCEPTING_QUEUE : worker->queue_open;
+    if (server->listeners_count == 0 || worker->accept_paused || !accepts) {
+        spread_return(worker);
+    } else if (!spread_leaves(worker)) {
+        start_accepts(worker);
+    }
     admit_give_back(worker);
+    spread_show(worker);
 }
 
 void admit_give_back(struct worker *worker)
@@ -97,12 +104,14 @@ void admit_pause(struct worker *worker, int error)
 void admit_pass_on(struct worker *worker)
 {
     struct berth_server *server = worker->server;
-    if (!worker->accept_paused || !server->config.worker_descriptors) {
+    bool paused = worker->accept_paused && server->config.worker_descriptors;
+    if (!paused && atomic_load(&worker->accept_left) == 0) {
         return;
     }
     for (uint32_t i = 0; i < server->config.workers; i++) {
         struct worker *other = &server->workers[i];
-        if (!atomic_load(&other->accept_paused) && !atomic_exchange(&other->accept_renewal, true)) {
+        bool accepts = !atomic_load(&other->accept_paused) && atomic_load(&other->accept_left) == 0;
+        if (accepts && !atomic_exchange(&other->accept_renewal, true)) {
             worker_wake(other);
         }
     }
@@ -114,6 +123,7 @@ void admit_renew(struct worker *worker)
     if (BERTH_UNLIKELY(atomic_load_explicit(&worker->accept_renewal, memory_order_relaxed))) {
         atomic_store(&worker->accept_renewal, false);
         io_cancel_accepts(worker->io);
+        admit_fill(worker);
     }
 }
 
@@ -129,6 +139,7 @@ void admit_resume(struct worker *worker)
 void admit_connection_ended(struct worker *worker)
 {
     worker->permits++;
+    worker->accepted--;
     if (worker->accept_paused) {
         admit_resume(worker); /* a descriptor is free again */
     } else {

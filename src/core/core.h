@@ -297,12 +297,16 @@ struct worker {
     struct slots plan_slots;
 
     /* accepting: listener.c, admit.c */
-    uint32_t permits;            /* held and not in use by an accept in flight */
-    uint32_t accepts_in_flight;  /* each uses a permit */
-    uint32_t accepts_busy;       /* their numbers, a bit each */
-    uint32_t accept_turn;        /* in which the last one was started */
-    _Atomic bool accept_paused;  /* other workers read it */
-    _Atomic bool accept_renewal; /* another worker could not take somebody: admit.c */
+    uint32_t permits;             /* held and not in use by an accept in flight */
+    uint32_t accepts_in_flight;   /* each uses a permit */
+    uint32_t accepts_busy;        /* their numbers, a bit each */
+    uint32_t accept_turn;         /* in which the last one was started */
+    _Atomic bool accept_paused;   /* other workers read it */
+    _Atomic bool accept_renewal;  /* another worker lets this one look again: admit.c */
+    uint32_t accepted;            /* connections that it accepted and has */
+    uint32_t spread_at;           /* spread.c: when it has so many, it looks at the others */
+    _Atomic uint32_t accept_load; /* what the others see: `accepted`, or ACCEPTS_NOT */
+    _Atomic uint32_t accept_left; /* 0, or it left accepting to others, with so many - 1 */
     struct wheel_timer accept_timer;
     enum worker_accepting accepting;
     uint32_t halts_seen; /* server.halts, when this worker last set out to end accepting */
@@ -414,6 +418,7 @@ struct berth_server {
     _Atomic uint32_t watch;    /* BERTH_WATCH_ bits */
     _Atomic uint64_t open;
     _Atomic uint64_t accepted_open;
+    _Atomic uint32_t leavers; /* workers that leave accepting to others */
     _Atomic uint64_t accepted_most;
     _Atomic uint32_t halts;      /* how often listening was stopped; changed under lock */
     _Atomic int listening;       /* enum server_listening; changed under lock */
@@ -536,6 +541,12 @@ void admit_resume(struct worker *worker);
 void admit_connection_ended(struct worker *worker);
 void admit_pass_on(struct worker *worker);
 void admit_renew(struct worker *worker);
+
+/* spread.c */
+#define ACCEPTS_NOT UINT32_MAX
+bool spread_leaves(struct worker *worker);
+void spread_return(struct worker *worker);
+void spread_show(struct worker *worker);
 /* The number of an accept among all that the server may have in flight, from 1. */
 static inline uint32_t admit_number(const struct worker *worker, uint32_t accept)
 {

@@ -16,6 +16,7 @@ static void opened(struct worker *worker, int32_t sock, uint8_t listener, uint32
     conn->sock = sock;
     conn->flags = CF_PERMIT;
     STAT_ADD(worker, accepted, 1);
+    worker->accepted++;
     uint64_t now = atomic_fetch_add_explicit(&server->accepted_open, 1, memory_order_relaxed) + 1;
     uint64_t most = atomic_load_explicit(&server->accepted_most, memory_order_relaxed);
     while (now > most &&
@@ -34,6 +35,7 @@ void listener_completed(struct worker *worker, const struct io_completion *done)
     if (done->result >= 0) {
         opened(worker, done->result, done->listener, accept);
         admit_fill(worker);
+        admit_pass_on(worker);
         return;
     }
     worker->permits++;

@@ -93,6 +93,7 @@ int worker_create(struct worker *worker, struct berth_server *server, uint32_t i
     row_init(&worker->short_of, &worker->conns->held, sizeof *worker->conns);
     row_init(&worker->kept_full, &worker->conns->held, sizeof *worker->conns);
     worker->accept_timer.kind = TIMER_ACCEPT;
+    worker->accept_load = ACCEPTS_NOT;
     worker->stop_timer.kind = TIMER_STOP;
     list_init(&worker->starved);
     worker->space_timer.kind = TIMER_SPACE;
@@ -214,6 +215,7 @@ static void end_accepting(struct worker *worker)
 {
     worker->queue_open = false;
     worker->accept_paused = false;
+    spread_return(worker);
     wheel_cancel(&worker->wheel, &worker->accept_timer);
     io_cancel_accepts(worker->io);
     admit_give_back(worker);
