@@ -93,7 +93,7 @@ int worker_create(struct worker *worker, struct berth_server *server, uint32_t i
     row_init(&worker->short_of, &worker->conns->held, sizeof *worker->conns);
     row_init(&worker->kept_full, &worker->conns->held, sizeof *worker->conns);
     worker->accept_timer.kind = TIMER_ACCEPT;
-    worker->accept_load = ACCEPTS_NOT;
+    worker->accept_load = 0; /* it is about to accept, though others may start earlier */
     worker->stop_timer.kind = TIMER_STOP;
     list_init(&worker->starved);
     worker->space_timer.kind = TIMER_SPACE;

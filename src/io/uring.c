@@ -400,8 +400,15 @@ static void reap(struct io *io, uint64_t deadline_ns)
     if (BERTH_UNLIKELY(u->accepts_first)) {
         uring_accepts_take(u);
     }
-    uring_sends_take(u);
+    bool events_first = u->events_first;
+    if (BERTH_LIKELY(!events_first)) {
+        uring_sends_take(u);
+    }
     take_events(u);
+    if (events_first) {
+        uring_sends_take(u);
+    }
+    u->events_first = !events_first && !io_room(io) && io_uring_cq_ready(&u->ring) > 0;
     uring_accepts_take(u);
 }
 

@@ -566,6 +566,42 @@ static void sends_to_a_full_socket_are_never_late(void **state)
     rig_bytes_free(&got);
 }
 
+/* More sends are done in each turn than a reap gives, and the receive has its turn all the same. */
+static void sends_do_not_hold_up_receives(void **state)
+{
+    (void)state;
+    enum { SENDERS = 12, TURNS = 400 };
+    struct rig rig;
+    rig_open(&rig, &(struct rig_setup){.batch = 4});
+    struct rig_bytes got = {0};
+    struct rig_pair pairs[SENDERS + 1];
+    uint32_t sends[SENDERS];
+    for (int i = 0; i <= SENDERS; i++) {
+        pairs[i] = rig_pair(&rig, 0, 0);
+    }
+    for (int i = 0; i < SENDERS; i++) {
+        sends[i] = rig_send(&rig, pairs[i].client, "x", 1);
+    }
+    (void)rig_receive(&rig, pairs[SENDERS].server, &got);
+    uint32_t other = rig_send(&rig, pairs[SENDERS].client, "y", 1);
+    rig_wait_begin(&rig, "the receive has its turn");
+    for (int turn = 0; got.size == 0; turn++) {
+        assert_true(turn < TURNS || rig_seed != 0);
+        (void)rig_turn(&rig);
+        for (int i = 0; i < SENDERS; i++) {
+            if (rig_op(&rig, sends[i])->finals == 1) {
+                sends[i] = rig_send(&rig, pairs[i].client, "x", 1);
+            }
+        }
+    }
+    RIG_UNTIL(&rig, rig_op(&rig, other)->finals == 1);
+    for (int i = 0; i <= SENDERS; i++) {
+        rig_finish_pair(&rig, pairs[i]);
+    }
+    rig_close(&rig);
+    rig_bytes_free(&got);
+}
+
 /* Sockets that are armed and silent cost nothing: what was told once is not told again. */
 static void silent_sockets_do_not_spin(void **state)
 {
@@ -684,6 +720,7 @@ const struct CMUnitTest rig_tests_connections[] = {
     cmocka_unit_test(deadlines_get_later_and_earlier),
     cmocka_unit_test(sends_that_took_all_may_be_late),
     cmocka_unit_test(sends_to_a_full_socket_are_never_late),
+    cmocka_unit_test(sends_do_not_hold_up_receives),
     cmocka_unit_test(silent_sockets_do_not_spin),
     cmocka_unit_test(a_wake_ends_the_next_reap),
     cmocka_unit_test(a_wake_comes_from_any_thread),
