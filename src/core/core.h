@@ -266,10 +266,11 @@ struct worker {
     uint32_t *lease_uses; /* of each: references that are queued */
     struct nodes lents;
 
-    struct row attend;  /* of connections, as the next four */
-    uint32_t early;     /* the last of them that send_early has seen in this turn, + 1; 0: none */
-    uint32_t warm;      /* bytes of replies that were queued in this turn since then */
-    bool sends_awaited; /* something goes on when a send of this turn is known to be done */
+    struct row attend;   /* of connections, as the next four */
+    uint32_t early;      /* the last of them that send_early has seen in this turn, + 1; 0: none */
+    uint32_t warm;       /* bytes of replies that were queued in this turn since then */
+    uint32_t sends_turn; /* started in this turn */
+    bool sends_awaited;  /* something goes on when a send of this turn is known to be done */
     struct row parked;
     struct row again;
     struct row short_of; /* of pool space for replies */

@@ -418,6 +418,7 @@ void send_flush(struct berth_conn *conn)
         bytes += queued[i].size;
     }
     worker->sends_awaited |= is_awaited(conn, bytes);
+    worker->sends_turn++;
     STAT_ADD(worker, sends, 1);
     WATCH(worker, conn, SEND_STARTED, count, bytes);
     io_send(worker->io, conn->sock, spans, count, conn_token(conn, IO_SEND));

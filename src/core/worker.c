@@ -436,8 +436,8 @@ static bool sends_may_be_late(const struct worker *worker)
 {
     bool short_of_memory = worker->short_of.count > 0 || worker->kept_full.count > 0 ||
                            worker->starved.count > 0 || worker->leases_lent > 0;
-    return !worker->sends_awaited && !short_of_memory && worker->phase == WORKER_RUNNING &&
-           worker->watched == 0;
+    return !worker->sends_awaited && worker->sends_turn <= IO_LATE_SENDS && !short_of_memory &&
+           worker->phase == WORKER_RUNNING && worker->watched == 0;
 }
 
 bool worker_turn(struct worker *worker, bool wait)
@@ -448,6 +448,7 @@ bool worker_turn(struct worker *worker, bool wait)
     uint64_t deadline = worker_busy(worker) || !wait ? 0 : sleep_until(worker);
     io_sends_may_be_late(worker->io, sends_may_be_late(worker));
     worker->sends_awaited = false;
+    worker->sends_turn = 0;
     uint32_t count = io_reap(worker->io, worker->completions, TURN_COMPLETIONS, deadline);
     atomic_store_explicit(&worker->sleeps, false, memory_order_relaxed);
     deadline_reaped(worker, deadline != 0, count);

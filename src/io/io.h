@@ -129,6 +129,10 @@ struct io_span {
 /* How late a send may be that nobody waits for. */
 #define IO_LATE_NS UINT64_C(100000000)
 
+/* With more sends than this in a turn nobody should ask for that: the turn that their ends take is
+ * the time in which the next messages gather, and larger batches are worth more than turns. */
+#define IO_LATE_SENDS 4
+
 /* The most accepts in flight per io. */
 #define IO_ACCEPTS_MAX 8
 

@@ -25,7 +25,7 @@
 #define URING_RING_PART 2u
 
 /* Sends of one turn that may do without an event; those beyond have one. */
-#define URING_QUICK_MAX 1024
+#define URING_QUICK_MAX IO_LATE_SENDS
 
 /* Sockets that are asked at once whether they were reset: 8 KiB each of two tables. */
 #define URING_HEARD_MAX 1024
