@@ -297,7 +297,7 @@ struct worker {
     struct plan *plans;
     struct slots plan_slots;
 
-    /* accepting: listener.c, admit.c */
+    /* accepting: listener.c, admit.c, spread.c */
     uint32_t permits;             /* held and not in use by an accept in flight */
     uint32_t accepts_in_flight;   /* each uses a permit */
     uint32_t accepts_busy;        /* their numbers, a bit each */

@@ -126,9 +126,8 @@ struct uring {
     uint32_t started; /* operations, modulo 2^32: those that the kernel has taken come first */
     struct uring_quick quick[URING_QUICK_MAX]; /* sends without an event of their own, in order */
     uint32_t quick_count;
-    uint32_t quick_seek; /* where the last one was found that was refused */
-    bool quick_left;     /* some are there from before the last reap */
-    bool events_first;   /* they left no room for events: next time these have their turn */
+    bool quick_left;   /* some are there from before the last reap */
+    bool events_first; /* they left no room for events: next time these have their turn */
 
     /* Needed until the kernel has consumed the operation, not until it completes
      * (IORING_FEAT_SUBMIT_STABLE), so all come back at once when the queue is empty. */

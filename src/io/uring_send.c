@@ -82,16 +82,14 @@ void uring_send(struct io *io, uint32_t sock, const struct io_span *spans, uint3
     };
 }
 
-/* An event of a send that stands in `quick`: not all was taken. Events come in the order of the
- * sends, so the search goes on where the last one ended. True if the send goes on. */
+/* An event of a send that stands in `quick`: not all was taken. True if the send goes on. */
 static bool refused(struct uring *u, uint32_t sock, int32_t result)
 {
     struct io_sock *s = &u->io.socks[sock];
-    uint32_t at = u->quick_seek;
-    do {
-        at = at + 1 < u->quick_count ? at + 1 : 0;
-    } while (u->quick[at].sock != sock);
-    u->quick_seek = at;
+    uint32_t at = 0;
+    while (u->quick[at].sock != sock) { /* it is there, with URING_QUICK */
+        at++;
+    }
     u->quick[at].sock = SOCK_NONE;
     s->backend_flags &= (uint8_t)~URING_QUICK;
     if (result != -EAGAIN) {
@@ -134,7 +132,6 @@ void uring_sends_take(struct uring *u)
         u->quick_left = true; /* some events are not in the queue yet */
         return;
     }
-    u->quick_seek = 0;
     find_refused(u);
     uint32_t taken = u->started - u->spilled - io_uring_sq_ready(&u->ring);
     uint32_t at = 0;
